@@ -1,0 +1,106 @@
+"""Stage-2 faults: a device answers completely described accesses, everything else finds nobody."""
+
+from dataclasses import replace
+
+import pytest
+
+from minivisor.hypervisor.aborts import AbortHandler, Bus
+from minivisor.hypervisor.emulate import access
+from minivisor.stages import DataAbort, InstructionAbort, Outcome, Vcpu
+
+ME = Vcpu(1, "work", tuple(range(0x100, 0x11F)), pc=0x4020_0000)
+LOAD = DataAbort(
+    esr=0, ec=0x24, iss=0, far=0x0900_0018, ipa=0x0900_0018, status=6, s1ptw=False, write=False, valid=True, size=1,
+    sign_extend=True, register=7, sixty_four=False, cache_maintenance=False,
+)  # fmt: skip
+
+
+class Recorder:
+    """A device that answers every load with the low bits of 0xF9 and remembers what it was asked."""
+
+    def __init__(self):
+        self.calls = []
+
+    def read(self, *what):
+        self.calls.append(("read", *what))
+        return 0xF9
+
+    def write(self, *what):
+        self.calls.append(("write", *what))
+
+
+@pytest.fixture
+def plain():
+    return Recorder()
+
+
+@pytest.fixture
+def banked():
+    return Recorder()
+
+
+@pytest.fixture
+def on_abort(plain, banked):
+    bus = Bus()
+    bus.add(0x0900_0000, 0x1000, plain)
+    bus.add_banked(0x0800_0000, 0x1000, banked)
+    return AbortHandler(bus)
+
+
+def test_a_load_reads_the_device_and_steps_on(on_abort, plain):
+    assert on_abort(LOAD, ME) == Outcome(writes={"X7": 0xFFFF_FFF9, "PC": 0x4020_0004})
+    assert plain.calls == [("read", 0x18, 1)]
+
+
+def test_a_store_reaches_the_device_cut_to_its_width(on_abort, plain):
+    assert on_abort(replace(LOAD, write=True), ME) == Outcome(writes={"PC": 0x4020_0004})
+    assert plain.calls == [("write", 0x18, 1, 0x07)]
+
+
+def test_a_banked_device_hears_who_asks(on_abort, banked):
+    on_abort(replace(LOAD, ipa=0x0800_0100), ME)
+    on_abort(replace(LOAD, ipa=0x0800_0100, write=True), ME)
+    assert banked.calls == [("read", 0x100, 1, 1), ("write", 0x100, 1, 0x07, 1)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ipa": 0x0900_1000},
+        {"ipa": 0x08FF_FFFF},
+        {"ipa": 0x0900_0FFE, "size": 4},
+        {"valid": False},
+        {"s1ptw": True},
+        {"status": 0b001110},
+        {"status": 0b010000},
+    ],
+    ids=str,
+)
+def test_nobody_answers(on_abort, plain, change):
+    assert on_abort(replace(LOAD, **change), ME).kind == "abort"
+    assert plain.calls == []
+
+
+@pytest.mark.parametrize("status", [4, 5, 6, 7])
+def test_a_translation_fault_at_any_level_is_a_device_access(on_abort, status):
+    assert on_abort(replace(LOAD, status=status), ME).kind == "resume"
+
+
+def test_a_fetch_from_a_device_aborts(on_abort, plain):
+    fetch = InstructionAbort(0, 0x20, 0, far=0x0900_0000, ipa=0x0900_0000, status=6, s1ptw=False)
+    assert on_abort(fetch, ME).kind == "abort"
+    assert plain.calls == []
+
+
+def test_cache_maintenance_on_a_device_is_done_at_once(on_abort, plain):
+    outcome = on_abort(replace(LOAD, cache_maintenance=True, write=True, valid=False), ME)
+    assert outcome == Outcome(writes={"PC": 0x4020_0004})
+    assert plain.calls == []
+
+
+def test_the_decoder_is_replaceable(plain):
+    bus = Bus()
+    bus.add(0, 0x1000, plain)
+    moved = AbortHandler(bus, access=lambda exit, registers: replace(access(exit, registers), ipa=0x44))
+    moved(LOAD, ME)
+    assert plain.calls == [("read", 0x44, 1)]
