@@ -1,0 +1,179 @@
+"""A virtual PL011: the serial port every guest already has a driver for.
+
+The line behind it has no speed. A transmitted byte is gone at once, so the transmit FIFO is always empty; a received
+byte that is not followed by another within no time is a receive timeout already, so a single key press interrupts even
+below the FIFO's trigger level. Baud rate and line control are stored and read back, nothing more.
+
+    offset  name     what we keep of it
+    0x000   DR       write transmits; read takes the oldest received byte, bit 11 set if bytes were lost before it
+    0x004   RSR/ECR  overrun, until written
+    0x018   FR       TXFE 7, RXFF 6, RXFE 4 (never TXFF or BUSY)
+    0x024.. IBRD FBRD LCR_H CR IFLS IMSC
+    0x03C   RIS MIS ICR
+    0xFE0.. identification, by which Linux's AMBA bus finds the driver
+
+Interrupt conditions are latched in RIS when they arise; ICR clears them, and so does taking away their cause. The
+interrupt line is high while RIS & IMSC is not zero.
+
+A real PL011 transmits only after CR.UARTEN; this one always does, as if firmware had used it before, because small
+guests rely on that. Source: Arm DDI 0183, chapter 3.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Uart"]
+
+DR, RSR, FR, ILPR, IBRD, FBRD, LCR_H, CR, IFLS = 0x000, 0x004, 0x018, 0x020, 0x024, 0x028, 0x02C, 0x030, 0x034
+IMSC, RIS, MIS, ICR, DMACR = 0x038, 0x03C, 0x040, 0x044, 0x048
+
+PERIPH_ID = (0x11, 0x10, 0x14, 0x00)  # part 0x011, designer 0x41 (Arm), revision r1p1
+PCELL_ID = (0x0D, 0xF0, 0x05, 0xB1)
+IDENTIFICATION = {0xFE0 + 4 * n: byte for n, byte in enumerate(PERIPH_ID + PCELL_ID)}
+
+FR_RXFE, FR_RXFF, FR_TXFE = 1 << 4, 1 << 6, 1 << 7
+LCR_H_FEN = 1 << 4
+CR_LBE = 1 << 7
+OVERRUN = 1 << 3  # in RSR
+DR_OVERRUN = 1 << 11
+
+# RIS, MIS, IMSC, ICR: receive, transmit, receive timeout, overrun error.
+RX, TX, RT, OE = 1 << 4, 1 << 5, 1 << 6, 1 << 10
+ALL_INTERRUPTS = 0x7FF
+
+FIFO_DEPTH = 16
+RX_TRIGGER = (2, 4, 8, 12, 14)  # IFLS.RXIFLSEL: an eighth, a quarter, half, three quarters, seven eighths full
+
+# Registers that are stored and read back: the bits that exist, and the value after reset.
+STORED = {
+    ILPR: (0xFF, 0),
+    IBRD: (0xFFFF, 0),
+    FBRD: (0x3F, 0),
+    LCR_H: (0xFF, 0),
+    CR: (0xFF87, 0x300),
+    IFLS: (0x3F, 0x12),
+    IMSC: (ALL_INTERRUPTS, 0),
+    DMACR: (0x7, 0),
+}
+
+
+class Uart:
+    """One PL011. transmit: called with each byte the guest sends; bytes also collect in `sent` when it is None."""
+
+    def __init__(self, transmit: Callable[[int], None] | None = None) -> None:
+        self.sent = bytearray()
+        self._transmit = transmit or self.sent.append
+        self._stored = {offset: reset for offset, (_, reset) in STORED.items()}
+        self._received: deque[int] = deque()
+        self._raw = 0
+        self._lost = False  # bytes were lost since the last one that got in
+
+    # ── outside ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def interrupt(self) -> bool:
+        """The level of the combined interrupt line, UARTINTR."""
+        return bool(self._raw & self._stored[IMSC])
+
+    @property
+    def room(self) -> int:
+        """How many bytes `receive` takes before it loses one."""
+        return self._depth - len(self._received)
+
+    def receive(self, byte: int) -> bool:
+        """A byte arrives on the line. False when the FIFO was full: the byte is lost and an overrun recorded."""
+        if self.room <= 0:
+            self._lost = True
+            self._raw |= OE
+            return False
+        self._received.append(byte & 0xFF | (DR_OVERRUN if self._lost else 0))
+        self._lost = False
+        self._raw |= RT | (RX if len(self._received) >= self._trigger else 0)
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """Everything a snapshot needs, as numbers and lists of numbers."""
+        return {
+            "registers": [[offset, value] for offset, value in sorted(self._stored.items())],
+            "received": list(self._received),
+            "raw": self._raw,
+            "lost": self._lost,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` returned. What was sent since stays sent."""
+        self._stored = {int(offset): int(value) for offset, value in state["registers"]}
+        self._received = deque(state["received"])
+        self._raw = state["raw"]
+        self._lost = state["lost"]
+
+    # ── registers ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def read(self, offset: int, width: int) -> int:
+        """Read a register. offset, width: bytes. What is not the start of a register reads as zero."""
+        return self._register(offset) & (1 << 8 * width) - 1
+
+    def _register(self, offset: int) -> int:
+        match offset:
+            case 0x000:
+                return self._take()
+            case 0x004:
+                return OVERRUN if self._lost else 0
+            case 0x018:
+                return self._flags()
+            case 0x03C:
+                return self._raw
+            case 0x040:
+                return self._raw & self._stored[IMSC]
+            case _:
+                return self._stored.get(offset, IDENTIFICATION.get(offset, 0))
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        """Write a register. offset, width: bytes. Read-only and unknown offsets ignore it."""
+        value &= (1 << 8 * width) - 1
+        if offset == DR:
+            self._send(value & 0xFF)
+        elif offset == RSR:
+            self._lost = False
+        elif offset == ICR:
+            self._raw &= ~value
+        elif offset in STORED:
+            self._stored[offset] = value & STORED[offset][0]
+            self._settle()
+
+    # ── behind the registers ─────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _depth(self) -> int:
+        return FIFO_DEPTH if self._stored[LCR_H] & LCR_H_FEN else 1
+
+    @property
+    def _trigger(self) -> int:
+        if self._depth == 1:
+            return 1
+        return RX_TRIGGER[min(self._stored[IFLS] >> 3 & 7, len(RX_TRIGGER) - 1)]
+
+    def _flags(self) -> int:
+        return FR_TXFE | (0 if self._received else FR_RXFE) | (FR_RXFF if self.room <= 0 else 0)
+
+    def _send(self, byte: int) -> None:
+        if self._stored[CR] & CR_LBE:
+            self.receive(byte)
+        else:
+            self._transmit(byte)
+        self._raw |= TX
+
+    def _take(self) -> int:
+        byte = self._received.popleft() if self._received else 0
+        self._settle()
+        return byte
+
+    def _settle(self) -> None:
+        """Drop the receive conditions whose cause is gone."""
+        if len(self._received) < self._trigger:
+            self._raw &= ~RX
+        if not self._received:
+            self._raw &= ~RT
