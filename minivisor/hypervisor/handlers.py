@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from minivisor.arch.psci import ReturnCode
 from minivisor.hypervisor.exits import (
     EC_DATA_ABORT_LOWER,
     EC_HVC64,
@@ -21,7 +22,7 @@ from minivisor.hypervisor.exits import (
     EC_SYSREG,
     EC_WFX,
 )
-from minivisor.hypervisor.psci import NOT_SUPPORTED, answer
+from minivisor.hypervisor.psci import answer
 from minivisor.stages import Exit, Handler, Hvc, Outcome, Smc, SysregTrap, Vcpu, Wfx
 
 __all__ = ["INSTRUCTION", "SysregHandler", "handler_table", "hvc_handler", "on_smc", "on_unknown", "on_wfx"]
@@ -58,11 +59,11 @@ def on_unknown(exit: Exit, _vcpu: Vcpu) -> Outcome:
 
 
 def hvc_handler(psci: Callable[[int, Sequence[int], Vcpu], Outcome]) -> Handler:
-    """on_hvc: an SMCCC call, answered by `psci`. Only HVC #0 is a call of the convention (DEN0028, 2.9)."""
+    """on_hvc: an SMCCC call, answered by `psci`. Only HVC #0 is a call of the convention."""
 
     def on_hvc(exit: Hvc, vcpu: Vcpu) -> Outcome:
         if exit.immediate != 0:
-            return answer(NOT_SUPPORTED)
+            return answer(ReturnCode.NOT_SUPPORTED)
         return psci(vcpu.x[0] & 0xFFFF_FFFF, vcpu.x[1:4], vcpu)
 
     return on_hvc
@@ -70,7 +71,7 @@ def hvc_handler(psci: Callable[[int, Sequence[int], Vcpu], Outcome]) -> Handler:
 
 def on_smc(_exit: Smc, vcpu: Vcpu) -> Outcome:
     """There is no firmware behind a persona: NOT_SUPPORTED, and on to the next instruction."""
-    return Outcome(writes={**answer(NOT_SUPPORTED).writes, "PC": vcpu.pc + INSTRUCTION})
+    return Outcome(writes={**answer(ReturnCode.NOT_SUPPORTED).writes, "PC": vcpu.pc + INSTRUCTION})
 
 
 def on_wfx(exit: Wfx, vcpu: Vcpu) -> Outcome:

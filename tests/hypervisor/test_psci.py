@@ -4,11 +4,12 @@ import random
 
 import pytest
 
-from minivisor.hypervisor.psci import OFF, ON, ON_PENDING, Psci
+from minivisor.hypervisor.psci import Psci
 from minivisor.stages import Outcome, Vcpu
 
 ME = Vcpu(0, "work")
 NOT_SUPPORTED, INVALID_PARAMETERS, ALREADY_ON, PENDING, INVALID_ADDRESS = (2**64 - n for n in (1, 2, 4, 5, 9))
+ON, OFF, ON_PENDING = 0, 1, 2
 STATES = {0: ON, 1: OFF, 2: ON_PENDING}
 
 
