@@ -22,10 +22,35 @@ from enum import IntEnum
 from minivisor.arch.bits import Bit, Bits, Register
 
 __all__ = [
-    "GICC", "GICC_BPR", "GICC_CTLR", "GICC_IAR", "GICC_IIDR", "GICC_PMR", "GICD", "GICD_CTLR", "GICD_ICPIDR2",
-    "GICD_IIDR", "GICD_SGIR", "GICD_TYPER", "GICH", "GICH_HCR", "GICH_LR", "GICH_LR_SOFTWARE", "GICH_MISR",
-    "GICH_VMCR", "GICH_VTR", "GICV", "GICV_CTLR", "IDLE_PRIORITY", "PPI", "PPIS", "SGIS", "SPIS", "SPURIOUS", "IrqState",
-]  # fmt: skip
+    "GICC",
+    "GICC_BPR",
+    "GICC_CTLR",
+    "GICC_IAR",
+    "GICC_IIDR",
+    "GICC_PMR",
+    "GICD",
+    "GICD_CTLR",
+    "GICD_ICPIDR2",
+    "GICD_IIDR",
+    "GICD_SGIR",
+    "GICD_TYPER",
+    "GICH",
+    "GICH_HCR",
+    "GICH_LR",
+    "GICH_LR_SOFTWARE",
+    "GICH_MISR",
+    "GICH_VMCR",
+    "GICH_VTR",
+    "GICV",
+    "GICV_CTLR",
+    "IDLE_PRIORITY",
+    "PPI",
+    "PPIS",
+    "SGIS",
+    "SPIS",
+    "SPURIOUS",
+    "IrqState",
+]
 
 SGIS = range(16)
 """Software generated interrupts: one CPU to another."""
