@@ -3,14 +3,14 @@
     python scripts/check_wheels.py [--python 3.12.0]
 
 A compiler on a student's laptop is the exception, so a package without a wheel for one of our machines is a bug in
-constraints.txt. pip evaluates markers for the interpreter it runs on, so it cannot simply be asked "would this install on
-Windows?". The proof is therefore in two parts, for each target:
+constraints.txt. pip evaluates markers for the interpreter it runs on, so it cannot simply be asked "would this install
+on Windows?". The proof is therefore in two parts, for each target:
 
  1. Choose the lines of constraints.txt whose marker is true there, and let pip find a wheel of exactly each
     (`--dry-run --only-binary :all: --no-deps --platform …`, nothing is downloaded but metadata).
- 2. Walk the requirements from pyproject.toml with all extras through the metadata of those very wheels, markers evaluated
-    for the target: every package reached must be among the chosen lines at a version that satisfies it (the constraints are
-    complete), and every chosen line must be reached (nothing in them is left over).
+ 2. Walk the requirements from pyproject.toml with all extras through the metadata of those very wheels, markers
+    evaluated for the target: every package reached must be among the chosen lines at a version that satisfies it (the
+    constraints are complete), and every chosen line must be reached (nothing in them is left over).
 
 Needs pip 25 or newer and `packaging`; talks to whichever package index pip is set up for.
 """
@@ -97,7 +97,8 @@ def check(target: Target, python: str) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="prove that constraints.txt installs from wheels alone everywhere")
-    parser.add_argument("--python", action="append", help=f"full version, may be repeated (default: {', '.join(PYTHONS)})")
+    help_text = f"full version, may be repeated (default: {', '.join(PYTHONS)})"
+    parser.add_argument("--python", action="append", help=help_text)
     pythons = parser.parse_args().python or PYTHONS
     complaints = [line for python in pythons for target in TARGETS for line in check(target, python)]
     print("\n".join(complaints) or "every package has a wheel on every target")

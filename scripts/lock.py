@@ -35,7 +35,7 @@ PLATFORMS = (
     "sys_platform == 'darwin' and platform_machine == 'arm64'",
     "sys_platform == 'linux' and platform_machine == 'aarch64'",
 )
-VERSIONS = ("", "python_version < '3.12'", "python_version >= '3.12'", "python_version < '3.13'", "python_version >= '3.13'")
+VERSIONS = ("", *(f"python_version {op} '{python}'" for python in ("3.12", "3.13") for op in ("<", ">=")))
 
 HEADER = """\
 # Exact versions of everything minivisor installs, on every machine it supports: written by scripts/lock.py,
@@ -61,16 +61,15 @@ def shortest(wanted: frozenset[Cell]) -> str:
 def resolve() -> list[Requirement]:
     """What uv chooses, one requirement a line, with uv's own long markers."""
     ranges = f"python_full_version >= '{PYTHONS[0]}' and python_full_version < '3.14'"
-    machines = [
-        f"sys_platform == '{t.sys_platform}' and platform_machine == '{t.platform_machine}' and {ranges}" for t in TARGETS
-    ]
+    machine = "sys_platform == '{}' and platform_machine == '{}' and " + ranges
+    machines = [machine.format(target.sys_platform, target.platform_machine) for target in TARGETS]
     with tempfile.TemporaryDirectory() as folder:
         project, out = Path(folder, "pyproject.toml"), Path(folder, "out.txt")
         settings = f"\n[tool.uv]\nenvironments = {machines}\nrequired-environments = {machines}\n"
         project.write_text((ROOT / "pyproject.toml").read_text() + settings)
-        command = [sys.executable, "-m", "uv", "pip", "compile", "--universal", "--all-extras"]
-        command += ["--python-version", PYTHONS[0], "--fork-strategy", "fewest", "--no-build", "--no-annotate", "--no-header"]
-        command += ["--quiet", "-o", str(out), str(project)]
+        command = [sys.executable, "-m", "uv", "pip", "compile", str(project), "-o", str(out), "--quiet"]
+        command += ["--universal", "--all-extras", "--python-version", PYTHONS[0], "--fork-strategy", "fewest"]
+        command += ["--no-build", "--no-annotate", "--no-header"]
         subprocess.run(command, check=True, cwd=folder, env=os.environ | {"UV_NO_PROGRESS": "1"})
         return [Requirement(line) for line in out.read_text().splitlines() if line and not line.startswith("#")]
 

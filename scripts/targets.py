@@ -1,7 +1,7 @@
 """The machines that minivisor installs on, as pip and as environment markers see them.
 
-One table for the two scripts beside it: `lock.py` chooses versions for all of these at once, `check_wheels.py` proves that
-each of them gets by with wheels alone. Wheel tags are listed newest first; the oldest is what a machine must at least be.
+One table for the two scripts beside it: `lock.py` chooses versions for all of these at once, `check_wheels.py` proves
+that each of them gets by with wheels alone. Wheel tags are listed newest first.
 """
 
 from __future__ import annotations
