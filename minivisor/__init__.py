@@ -2,8 +2,8 @@
 
     from minivisor import Phone
 
-The four names below are loaded when they are first used (PEP 562): `minivisor --help` and a notebook's first cell must not
-wait for Numba and the CPU engine, which take most of a second to import.
+The four names below are loaded when they are first used (PEP 562): `minivisor --help` and a notebook's first cell must
+not wait for Numba and the CPU engine, which take most of a second to import.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@
     ├── EngineError          the CPU engine of this host is not laid out as calibration expects
     └── MissingPartError     something optional that is not installed
 
-Guests are not in this tree. What a guest does wrong is data: an exit that EL2 handles, an exception injected into it, or a
-persona stopped with a report (DESIGN, principle 7). These exceptions are for files, options, parts and hosts only.
+Guests are not in this tree. What a guest does wrong is data: an exit that EL2 handles, an exception injected into it,
+or a persona stopped with a report. These exceptions are for files, options, parts and hosts only.
 
 A message is one line and names, in this order: the component, the value it was given, what it expected, and where to
 read more. `fault` puts them together, so that no message forgets one of them.
