@@ -1,0 +1,267 @@
+"""One physical core: the engine, its record, and the registers by their architectural names.
+
+This is all that EL2 software sees of the CPU: `read` and `write` registers, `run` until an exception to EL2, invalidate
+TLB entries. Registers move in batches, lazily: a run brings back the general registers, the rest when somebody asks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+from unicorn import arm64_const as arm64
+from unicorn import unicorn_const as const
+
+from minivisor.arch.encoding import REGISTERS
+from minivisor.errors import EngineError
+from minivisor.machine import engine, hot
+from minivisor.machine.gicv import read_gicv, write_gicv
+from minivisor.machine.hooks import count_block, fill_tlb, read_system, system, take, write_system
+from minivisor.machine.memory import PhysicalMemory
+from minivisor.machine.run import CODE, ERROR, HORIZON, IRQ, SYNC, run
+from minivisor.machine.state import CORE, CP_NAMES, LIST_REGISTERS, REG_NAMES
+from minivisor.machine.tlb import evict_all, evict_asid, evict_ipa
+
+__all__ = ["Core", "HORIZON", "IRQ", "SYNC"]
+
+GENERAL = {f"X{n}": n for n in range(31)} | {"SP": 31, "PC": 32, "PSTATE": 33}
+REG_INDEX = {name: index for index, name in enumerate(REG_NAMES)}
+CP_INDEX = {name: index for index, name in enumerate(CP_NAMES)}
+TIMERS = {
+    "CNTVOFF_EL2": "cntvoff",
+    "CNTV_CTL_EL0": "cntv_ctl",
+    "CNTV_CVAL_EL0": "cntv_cval",
+    "CNTP_CTL_EL0": "cntp_ctl",
+    "CNTP_CVAL_EL0": "cntp_cval",
+    "CNTHP_CTL_EL2": "cnthp_ctl",
+    "CNTHP_CVAL_EL2": "cnthp_cval",
+}
+VECTORS = {f"V{n}": n for n in range(32)}
+GICV_SIZE = 0x2000
+MASK64 = (1 << 64) - 1
+WRITE_GENERAL, WRITE_SYSTEM, WRITE_VECTORS = 1, 2, 4
+
+
+class Core:
+    """A Cortex-A72 with EL2.
+
+    memory: the board's RAM. gicv_base: physical address of the virtual CPU interface page. mmu: "minivisor" (our walk) or
+    "unicorn" (Unicorn's own two stages). list_registers: how many GICH_LR<n> the board has, 1..16.
+    """
+
+    def __init__(self, memory: PhysicalMemory, gicv_base: int, mmu: str = "minivisor", list_registers: int = 4) -> None:
+        if not 1 <= list_registers <= LIST_REGISTERS:
+            raise EngineError(f"core: {list_registers} list registers; a GICv2 here has 1 to {LIST_REGISTERS}")
+        self.memory, self.mmu = memory, mmu
+        self.state = np.zeros(1, CORE)
+        self.record = self.state[0]
+        self._address = np.uint64(hot.share(self.state))
+        self._keep: list[object] = []
+        self._stale = False  # registers beyond the general ones must be read before they are seen
+        self.uc = engine.new_engine(mmu == "unicorn")
+        self._describe_engine()
+        self._describe_registers()
+        self._describe_memory(gicv_base)
+        self._add_hooks()
+        self.record.lr_count = list_registers
+        self.record.gich_version = list_registers - 1
+        self.record.horizon = 1 << 61
+        self._read_all()
+
+    # ── set-up ──
+
+    def _describe_engine(self) -> None:
+        record, where = self.record, engine.offsets()
+        record.uc = engine.handle(self.uc)
+        for name in ("emu_start", "emu_stop", "reg_read", "reg_write", "reg_read_batch", "reg_write_batch"):
+            setattr(record, name, engine.address_of(f"uc_{name}"))
+        for name in ("context_save", "context_restore"):
+            setattr(record, name, engine.address_of(f"uc_{name}"))
+        record.context, _size = engine.allocate_context(self.uc)
+        record.syndrome_at, record.exclusive_at = where.syndrome, where.exclusive
+        record.invalid_address_at = record.uc + np.uint64(where.invalid_address)
+        record.native_mmu = self.mmu == "unicorn"
+        scratch = np.zeros(2, np.uint64)
+        self._keep.append(scratch)
+        record.scratch = scratch.ctypes.data
+
+    def _describe_registers(self) -> None:
+        """Lay out the two batches: Unicorn's register numbers, and where in the record each value belongs."""
+        plain = [getattr(arm64, f"UC_ARM64_REG_{name}") for name in REG_NAMES]
+        coded = [arm64.UC_ARM64_REG_CP_REG] * len(CP_NAMES)
+        vectors = [arm64.UC_ARM64_REG_Q0 + n for n in range(32)]
+        reg_at = int(self._address) + int(CORE.fields["reg"][1])  # type: ignore[index]
+        cp_at = int(self._address) + int(CORE.fields["cp"][1])  # type: ignore[index]
+        v_at = int(self._address) + int(CORE.fields["v"][1])  # type: ignore[index]
+        cp_size = self.record.cp.dtype.itemsize
+        where = [reg_at + 8 * n for n in range(len(plain))] + [cp_at + cp_size * n for n in range(len(coded))]
+        self._ids = np.array(plain + coded + vectors, np.int32)
+        self._values = np.array(where + [v_at + 16 * n for n in range(32)], np.uint64)
+        self.record.batch_ids, self.record.batch_values = self._ids.ctypes.data, self._values.ctypes.data
+        for index, name in enumerate(CP_NAMES):
+            cell = self.record.cp[index]
+            cell["op0"], cell["op1"], cell["crn"], cell["crm"], cell["op2"] = REGISTERS[name]
+
+    def _describe_memory(self, gicv_base: int) -> None:
+        record, memory = self.record, self.memory
+        record.ram, record.ram_base, record.ram_words = hot.share(memory.words), memory.base, memory.words.size
+        record.gicv_base = gicv_base
+        engine.map_memory(self.uc, memory.base, memory.bytes)
+        engine.map_device(self.uc, gicv_base, GICV_SIZE, read_gicv.address, write_gicv.address, int(self._address))
+
+    def _add_hooks(self) -> None:
+        user = int(self._address)
+        if self.mmu == "minivisor":
+            engine.add_hook(self.uc, const.UC_HOOK_TLB_FILL, fill_tlb.address, user)
+        engine.add_hook(self.uc, const.UC_HOOK_BLOCK, count_block.address, user)
+        engine.add_hook(self.uc, const.UC_HOOK_INTR, take.address, user)
+        for instruction, hook in (
+            (arm64.UC_ARM64_INS_MRS, read_system),
+            (arm64.UC_ARM64_INS_MSR, write_system),
+            (arm64.UC_ARM64_INS_SYS, system),
+        ):
+            engine.add_hook(self.uc, const.UC_HOOK_INSN, hook.address, user, instruction)
+
+    # ── registers ──
+
+    def _batch(self, function: int, first: int, count: int) -> None:
+        ids, values = self._ids.ctypes.data + 4 * first, self._values.ctypes.data + 8 * first
+        status = _BATCH(int(function))(int(self.record.uc), ids, values, count)
+        if status:
+            raise EngineError(f"engine: a batch of {count} registers from {first} failed with status {status}")
+
+    def _read_all(self) -> None:
+        self._batch(self.record.reg_read_batch, 0, len(self._ids))
+        self._stale = False
+
+    def read(self, name: str) -> int:
+        """A register by its architectural name; V0..V31 are 128 bits. SP_EL0 and SP_EL1 are the banked values."""
+        record = self.record
+        if name in TIMERS:
+            return int(record[TIMERS[name]])
+        if self._stale and name not in GENERAL:
+            self._read_all_but_general()
+        if name in CP_INDEX:
+            return int(record.cp[CP_INDEX[name]]["val"])
+        if name in VECTORS:
+            low, high = record.v[2 * VECTORS[name] : 2 * VECTORS[name] + 2]
+            return int(low) | int(high) << 64
+        index = REG_INDEX.get(name)
+        if index is None:
+            raise EngineError(f"core: no register named {name!r}; names are the architecture's (DDI 0487)")
+        if name == f"SP_EL{self._stack_level()}":
+            index = REG_INDEX["SP"]
+        return int(record.reg[index])
+
+    def write(self, name: str, value: int) -> None:
+        """Write a register by its architectural name. "CLREX" clears the exclusive monitor, which every return does."""
+        record = self.record
+        if name in TIMERS:
+            record[TIMERS[name]] = value & MASK64
+            return
+        if name == "CLREX":
+            return
+        if name in GENERAL:
+            record.reg[GENERAL[name]] = value & MASK64
+            record.dirty |= np.uint64(WRITE_GENERAL)
+            return
+        if self._stale:
+            self._read_all_but_general()
+        self._write_system(name, value)
+
+    def _write_system(self, name: str, value: int) -> None:
+        record = self.record
+        if name in CP_INDEX:
+            record.cp[CP_INDEX[name]]["val"] = value & MASK64
+        elif name in VECTORS:
+            record.v[2 * VECTORS[name]], record.v[2 * VECTORS[name] + 1] = value & MASK64, value >> 64
+        elif name in REG_INDEX:
+            index = REG_INDEX["SP"] if name == f"SP_EL{self._stack_level()}" else REG_INDEX[name]
+            record.reg[index] = value & MASK64
+        else:
+            raise EngineError(f"core: no register named {name!r}; names are the architecture's (DDI 0487)")
+        record.dirty |= np.uint64(WRITE_SYSTEM)
+
+    def _stack_level(self) -> int:
+        """Which banked stack pointer SP is now: SP_EL0 at EL0 and with PSTATE.SP=0, otherwise SP_EL1."""
+        pstate = int(self.record.reg[REG_INDEX["PSTATE"]])
+        return 1 if pstate & 0b1101 == 0b0101 else 0
+
+    def _read_all_but_general(self) -> None:
+        first = len(GENERAL)
+        self._batch(self.record.reg_read_batch, first, len(self._ids) - first)
+        self._stale = False
+
+    def _write_back(self) -> None:
+        """Everything EL2 changed beyond the general registers; those by encoding go last, they rebuild the flags."""
+        if int(self.record.dirty) & WRITE_SYSTEM:
+            plain, coded = len(REG_NAMES), len(CP_NAMES)
+            self._batch(self.record.reg_write_batch, plain + coded, 32)
+            self._batch(self.record.reg_write_batch, 0, plain + coded)
+            self.record.regime_stale = 1
+
+    # ── running ──
+
+    def run(self, horizon: int = 1 << 61) -> int:
+        """Run the loaded vCPU until EL2 is needed or virtual time reaches `horizon` ns. Returns SYNC, IRQ or HORIZON.
+
+        Raises EngineError when the engine stops for a reason that no guest can cause.
+        """
+        self.record.horizon = horizon
+        while True:
+            self._write_back()
+            reason = int(run(self._address))
+            self._stale = True
+            hot.check_callbacks()
+            if reason != CODE:
+                break
+            self.record.code_stale = 0
+            self.uc.ctl_flush_tb()
+        if reason == ERROR:
+            raise EngineError(f"engine: stopped with status {int(self.record.error)} at PC {self.read('PC'):#x}")
+        return reason
+
+    @property
+    def now(self) -> int:
+        """Virtual time in ns."""
+        return int(self.record.retired) + int(self.record.skipped)
+
+    @property
+    def retired(self) -> int:
+        """Instructions retired since power-on."""
+        return int(self.record.retired)
+
+    def skip(self, nanoseconds: int) -> None:
+        """Let time pass without instructions: an idle core, or what an exit costs."""
+        self.record.skipped += np.uint64(nanoseconds)
+
+    # ── TLB ──
+
+    def load_vmid(self, vmid: int) -> None:
+        """Entries of this VMID are the ones in reach from now on (VTTBR_EL2.VMID, eight bits)."""
+        self.record.vmid = vmid
+
+    def tlbi_ipa(self, ipa: int) -> None:
+        """TLBI IPAS2E1 and the VMALLE1 that must follow it, for the loaded VMID."""
+        evict_ipa(self.record, np.uint64(ipa))
+        engine.flush_tlb(self.uc)
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        """TLBI VMALLS12E1 for a VMID."""
+        loaded, self.record.vmid = self.record.vmid, np.uint64(vmid)
+        evict_asid(self.record, np.uint64(0), np.uint64(1))
+        self.record.vmid = loaded
+        engine.flush_tlb(self.uc)
+
+    def tlbi_all(self) -> None:
+        """TLBI ALLE1."""
+        evict_all(self.record)
+        engine.flush_tlb(self.uc)
+
+    def code_changed(self) -> None:
+        """Translated code may be stale: a device, a loader or a new owner wrote pages that held code."""
+        self.record.code_stale = 0
+        self.uc.ctl_flush_tb()
+
+
+_BATCH = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)

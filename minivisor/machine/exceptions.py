@@ -1,0 +1,60 @@
+"""Exception entry to EL1, as the core does it (DDI 0487, D1.3.1; pseudocode AArch64.TakeException).
+
+    SPSR_EL1 = PSTATE        ELR_EL1 = preferred return address        ESR_EL1 = syndrome, FAR_EL1 = address
+    PSTATE   = EL1h, DAIF masked        PC = VBAR_EL1 + offset
+
+    offset   0x000 from EL1 with SP_EL0    0x200 from EL1 with SP_EL1    0x400 from EL0 (AArch64)
+             +0x000 synchronous            +0x080 IRQ        +0x100 FIQ        +0x180 SError
+
+Unicorn never vectors a guest: it stops and tells. An exception for EL1 is entered here, inside compiled code, and the guest
+goes on: no exit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minivisor.machine.hot import hot
+from minivisor.machine.registers import CP, REG, read_one, write_cp, write_one
+from minivisor.machine.syndrome import esr
+
+__all__ = ["enter_el1", "exception_level"]
+
+ZERO, ONE, THREE = np.uint64(0), np.uint64(1), np.uint64(3)
+EL1H_DAIF_MASKED = np.uint64(0x3C5)  # M = EL1h; D, A, I, F set (DDI 0487, C5.2.19)
+STATUS_FLAGS = np.uint64(0xF000_0000)
+SAME_EL = (0x21, 0x25)  # Instruction Abort, Data Abort without a change in exception level
+
+
+@hot
+def exception_level(pstate):  # type: ignore[no-untyped-def]
+    """PSTATE.EL."""
+    return (pstate >> np.uint64(2)) & THREE
+
+
+@hot
+def enter_el1(core, exception_class, iss, far, pc):  # type: ignore[no-untyped-def]
+    """Take a synchronous exception to EL1.
+
+    exception_class: as from a lower level; 0x20 and 0x24 become 0x21 and 0x25 when taken from EL1 itself. far: written for
+    aborts only. pc: the preferred return address.
+    """
+    pstate = read_one(core, REG.PSTATE)
+    from_el1 = exception_level(pstate) == ONE
+    abort = exception_class == np.uint64(0x20) or exception_class == np.uint64(0x24)
+    if abort:
+        write_one(core, REG.FAR_EL1, far)
+        if from_el1:
+            exception_class += ONE
+    offset = np.uint64(0x400)
+    if from_el1:
+        offset = np.uint64(0x200) if pstate & ONE != ZERO else ZERO
+    if not from_el1 or pstate & ONE == ZERO:  # the stack pointer in use was SP_EL0
+        write_one(core, REG.SP_EL0, read_one(core, REG.SP))
+        write_one(core, REG.SP, read_one(core, REG.SP_EL1))
+    write_one(core, REG.ELR_EL1, pc)
+    write_one(core, REG.ESR_EL1, esr(exception_class, iss))
+    write_one(core, REG.PSTATE, (pstate & STATUS_FLAGS) | EL1H_DAIF_MASKED)
+    write_one(core, REG.PC, read_one(core, REG.VBAR_EL1) + offset)
+    write_cp(core, CP.SPSR_EL1, pstate)  # last: rebuilds the translation flags for the new PSTATE (unicorn#2333)
+    core.entries_el1 += ONE

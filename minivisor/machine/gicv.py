@@ -1,0 +1,213 @@
+"""The virtual CPU interface: what a guest believes is its GICC page, served from the list registers (IHI 0048B, 5.5).
+
+EL2 fills list registers; the guest acknowledges and completes against them; nobody exits. This is hardware, so it runs
+compiled, called by Unicorn at each access to the page.
+
+    GICH_LR:  31  30   29:28  27:23     22:20  19:10                   9:0
+              HW  Grp1 State  Priority         PhysicalID | EOI, CPUID  VirtualID
+    State:    0 invalid, 1 pending, 2 active, 3 pending and active
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minivisor.machine.hot import callback, hot
+from minivisor.machine.registers import CP, write_cp
+from minivisor.machine.state import core_at
+
+__all__ = ["maintenance", "present", "read_gicv", "signalled", "write_gicv"]
+
+ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
+SPURIOUS, IDLE = np.uint64(1023), np.uint64(0xFF)
+NONE = np.uint64(0xFFFF)
+HCR_VI = np.uint64(1 << 7)
+STATE, PENDING, ACTIVE = np.uint64(3 << 28), np.uint64(1 << 28), np.uint64(2 << 28)
+HW, EOI_BIT, ID_MASK = np.uint64(1 << 31), np.uint64(1 << 19), np.uint64(0x3FF)
+EOI_MODE, GROUPS = np.uint64(1 << 9), np.uint64(3)
+EOI_COUNT_ONE = np.uint64(1 << 27)
+IIDR = np.uint64(0x0002_043B)  # GICv2, implementer Arm
+
+CTLR, PMR, BPR, IAR, EOIR, RPR, HPPIR, ABPR = (np.uint64(offset) for offset in range(0x00, 0x20, 4))
+AIAR, AEOIR, AHPPIR, APR, IIDR_AT, DIR = (np.uint64(o) for o in (0x20, 0x24, 0x28, 0xD0, 0xFC, 0x1000))
+
+
+@hot
+def _priority(lr):  # type: ignore[no-untyped-def]
+    return ((lr >> np.uint64(23)) & np.uint64(0x1F)) << THREE
+
+
+@hot
+def _highest(core):  # type: ignore[no-untyped-def]
+    """Index of the most urgent pending list register of an enabled group, or NONE; the lowest index among equals."""
+    best, best_priority = NONE, np.uint64(0x100)
+    for index in range(core.lr_count):
+        lr = core.lr[index]
+        group = (lr >> np.uint64(30)) & ONE
+        if lr & STATE == PENDING and (core.gich_vmcr >> group) & ONE != ZERO and _priority(lr) < best_priority:
+            best, best_priority = np.uint64(index), _priority(lr)
+    return best
+
+
+@hot
+def _running_priority(core):  # type: ignore[no-untyped-def]
+    """The lowest active priority level (GICH_APR: one bit for each of 32 levels), 0xFF when idle."""
+    for level in range(32):
+        if (core.gich_apr >> np.uint64(level)) & ONE != ZERO:
+            return np.uint64(level) << THREE
+    return IDLE
+
+
+@hot
+def signalled(core):  # type: ignore[no-untyped-def]
+    """Index of the list register that is signalled to the guest now, or NONE (mask, group priority, preemption)."""
+    if core.gich_hcr & ONE == ZERO:
+        return NONE
+    index = _highest(core)
+    if index == NONE:
+        return NONE
+    priority = _priority(core.lr[index])
+    if priority >= (core.gich_vmcr >> np.uint64(27)) << THREE:
+        return NONE
+    split = max((core.gich_vmcr >> np.uint64(21)) & np.uint64(7), TWO)
+    if priority >> (split + ONE) << (split + ONE) >= _running_priority(core):
+        return NONE
+    return index
+
+
+@hot
+def maintenance(core):  # type: ignore[no-untyped-def]
+    """GICH_MISR: bit 0 EOI, 1 underflow, 2 entry not present, 3 nothing pending."""
+    valid, pending, completed = ZERO, ZERO, ZERO
+    for index in range(core.lr_count):
+        lr = core.lr[index]
+        if lr & STATE != ZERO:
+            valid += ONE
+        elif lr & (HW | EOI_BIT) == EOI_BIT:
+            completed = ONE
+        if lr & STATE == PENDING:
+            pending += ONE
+    misr, hcr = completed, core.gich_hcr
+    if hcr & TWO != ZERO and valid <= ONE:
+        misr |= TWO
+    if hcr & FOUR != ZERO and hcr >> np.uint64(27) != ZERO:
+        misr |= FOUR
+    if hcr & np.uint64(8) != ZERO and pending == ZERO:
+        misr |= np.uint64(8)
+    return misr if hcr & ONE != ZERO else ZERO
+
+
+@hot
+def present(core):  # type: ignore[no-untyped-def]
+    """Drive the virtual interrupt line: HCR_EL2.VI follows the list registers. Unicorn takes it when PSTATE.I allows."""
+    hcr = core.cp[CP.HCR_EL2].val
+    wanted = hcr | HCR_VI if signalled(core) != NONE else hcr & ~HCR_VI
+    if wanted != hcr:
+        write_cp(core, CP.HCR_EL2, wanted)
+
+
+@hot
+def _attend(core):  # type: ignore[no-untyped-def]
+    """Stop before the next block: the line must be driven again, and never from inside a memory access (it would repeat)."""
+    core.deadline = ZERO
+
+
+@hot
+def _acknowledge(core):  # type: ignore[no-untyped-def]
+    index = signalled(core)
+    if index == NONE:
+        return SPURIOUS
+    lr = core.lr[index]
+    core.lr[index] = (lr & ~STATE) | ACTIVE
+    split = max((core.gich_vmcr >> np.uint64(21)) & np.uint64(7), TWO) + ONE
+    core.gich_apr |= ONE << (_priority(lr) >> split << split >> THREE)
+    hcr = core.cp[CP.HCR_EL2].val  # lowering the line is safe here: nothing is taken while we are inside an access
+    if signalled(core) == NONE and hcr & HCR_VI != ZERO:
+        write_cp(core, CP.HCR_EL2, hcr & ~HCR_VI)
+    identifier = lr & ID_MASK
+    if lr & HW == ZERO and identifier < np.uint64(16):
+        identifier |= lr & np.uint64(7 << 10)
+    return identifier
+
+
+@hot
+def _deactivate(core, value):  # type: ignore[no-untyped-def]
+    """Find the active list register of this interrupt (and source CPU, for an SGI) and take its active state away."""
+    identifier = value & ID_MASK
+    for index in range(core.lr_count):
+        lr = core.lr[index]
+        if lr & ID_MASK != identifier or lr & ACTIVE == ZERO:
+            continue
+        if lr & HW == ZERO and identifier < np.uint64(16) and (lr ^ value) & np.uint64(7 << 10) != ZERO:
+            continue
+        core.lr[index] = lr & ~ACTIVE
+        if lr & HW != ZERO:
+            core.active &= ~(ONE << ((lr >> np.uint64(10)) & np.uint64(63)))
+        return
+    core.gich_hcr += EOI_COUNT_ONE  # not listed: EL2 learns how many it must complete itself
+
+
+@hot
+def _end(core, value):  # type: ignore[no-untyped-def]
+    """EOIR: drop the running priority, and deactivate unless EOImode separates the two."""
+    core.gich_apr &= core.gich_apr - ONE if core.gich_apr != ZERO else ZERO
+    if core.gich_vmcr & EOI_MODE == ZERO:
+        _deactivate(core, value)
+    _attend(core)
+
+
+@hot
+def _read(core, offset):  # type: ignore[no-untyped-def]
+    vmcr = core.gich_vmcr
+    if offset == CTLR:
+        return vmcr & np.uint64(0x21F)
+    if offset == PMR:
+        return vmcr >> np.uint64(27) << THREE
+    if offset == BPR:
+        return max((vmcr >> np.uint64(21)) & np.uint64(7), TWO)
+    if offset == ABPR:
+        return max((vmcr >> np.uint64(18)) & np.uint64(7), THREE)
+    if offset == IAR or offset == AIAR:
+        return _acknowledge(core)
+    if offset == RPR:
+        return _running_priority(core)
+    if offset == HPPIR or offset == AHPPIR:
+        index = _highest(core)
+        return core.lr[index] & ID_MASK if index != NONE else SPURIOUS
+    if offset == APR:
+        return core.gich_apr
+    if offset == IIDR_AT:
+        return IIDR
+    return ZERO
+
+
+@hot
+def _write(core, offset, value):  # type: ignore[no-untyped-def]
+    vmcr = core.gich_vmcr
+    if offset == CTLR:
+        core.gich_vmcr = (vmcr & ~np.uint64(0x21F)) | (value & np.uint64(0x21F))
+    elif offset == PMR:
+        core.gich_vmcr = (vmcr & ~np.uint64(0xF800_0000)) | ((value & np.uint64(0xF8)) << np.uint64(24))
+    elif offset == BPR:
+        core.gich_vmcr = (vmcr & ~np.uint64(7 << 21)) | ((value & np.uint64(7)) << np.uint64(21))
+    elif offset == ABPR:
+        core.gich_vmcr = (vmcr & ~np.uint64(7 << 18)) | ((value & np.uint64(7)) << np.uint64(18))
+    elif offset == EOIR or offset == AEOIR:
+        _end(core, value)
+    elif offset == DIR:
+        _deactivate(core, value)
+    elif offset == APR:
+        core.gich_apr = value & np.uint64(0xFFFF_FFFF)
+    _attend(core)
+
+
+@callback("u64", "u64", "u64", "u32", "u64")
+def read_gicv(uc, offset, size, user):  # type: ignore[no-untyped-def]
+    """uc_cb_mmio_read_t for the virtual CPU interface page."""
+    return _read(core_at(user), offset)
+
+
+@callback("void", "u64", "u64", "u32", "u64", "u64")
+def write_gicv(uc, offset, size, value, user):  # type: ignore[no-untyped-def]
+    """uc_cb_mmio_write_t for the virtual CPU interface page."""
+    _write(core_at(user), offset, value)

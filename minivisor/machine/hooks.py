@@ -1,0 +1,317 @@
+"""The hooks Unicorn calls while a guest runs. All compiled; none of them enters Python.
+
+    fill_tlb      Unicorn's TLB missed: architectural TLB, else the two-stage walk
+    count_block   before each block: the clock, and the only place that stops a guest at a deadline
+    take          an exception: note it and stop; the run loop decides where it goes
+    read_system   MRS: the timer counts virtual time, not the host's
+    write_system  MSR: timers, and a note that the translation regime may have changed
+    system        SYS: TLBI, AT, IC
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minivisor.machine.exceptions import exception_level
+from minivisor.machine.hot import array_at, call, callback, hot, load32, load64, store64
+from minivisor.machine.registers import CP, REG, read_cp, read_one, write_cp, write_one
+from minivisor.machine.state import core_at
+from minivisor.machine.syndrome import is_unprivileged
+from minivisor.machine.timer import read_timer, write_timer
+from minivisor.machine.tlb import MISS, evict_asid, evict_va, insert, lookup
+from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, stage1, translate
+
+__all__ = ["count_block", "fill_tlb", "flush_engine_tlb", "peek", "read_system", "system", "take", "write_system"]
+
+ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
+EXTERNAL_ABORT = np.uint64(0x110)  # synchronous external abort, not on a walk: FSC 0x10
+MEM_READ, MEM_WRITE, MEM_FETCH = np.uint64(16), np.uint64(17), np.uint64(18)  # uc_mem_type
+ATTEND_CODE, ATTEND_FAULT = np.uint64(1), np.uint64(2)
+GICV_SIZE = np.uint64(0x2000)
+PAR_RES1, PAR_NORMAL = np.uint64(1 << 11), np.uint64(0xFF << 56 | 1 << 11)  # memory attribute: Normal write-back
+PAGE_OFFSET = np.uint64(0xFFF)
+ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+
+# ── translation ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@hot
+def _refresh_regime(core):  # type: ignore[no-untyped-def]
+    """Read the registers that steer translation, after something may have written them."""
+    if core.regime_stale != ZERO:
+        read_one(core, REG.TTBR0_EL1)
+        read_one(core, REG.TTBR1_EL1)
+        read_cp(core, CP.SCTLR_EL1)
+        read_cp(core, CP.TCR_EL1)
+        core.regime_stale = ZERO
+
+
+@hot
+def _asid(core):  # type: ignore[no-untyped-def]
+    """The current ASID (TCR_EL1.A1 chooses the TTBR, TCR_EL1.AS the width)."""
+    tcr = core.cp[CP.TCR_EL1].val
+    ttbr = core.reg[REG.TTBR1_EL1] if tcr & np.uint64(1 << 22) != ZERO else core.reg[REG.TTBR0_EL1]
+    asid = ttbr >> np.uint64(48)
+    return asid if tcr & np.uint64(1 << 36) != ZERO else asid & np.uint64(0xFF)
+
+
+@hot
+def _walk(core, va, kind, el0):  # type: ignore[no-untyped-def]
+    memory = array_at(core.ram, core.ram_words)
+    return translate(
+        memory,
+        core.ram_base,
+        va,
+        kind,
+        el0,
+        core.cp[CP.SCTLR_EL1].val,
+        core.cp[CP.TCR_EL1].val,
+        core.reg[REG.TTBR0_EL1],
+        core.reg[REG.TTBR1_EL1],
+        core.cp[CP.VTTBR_EL2].val,
+        core.cp[CP.VTCR_EL2].val,
+        core.cp[CP.HCR_EL2].val & ONE,
+    )
+
+
+@hot
+def _backed(core, pa):  # type: ignore[no-untyped-def]
+    """Does anything answer at this physical address?"""
+    if pa >= core.ram_base and (pa - core.ram_base) >> THREE < core.ram_words:
+        return True
+    return pa >= core.gicv_base and pa - core.gicv_base < GICV_SIZE
+
+
+@hot
+def peek(core, va):  # type: ignore[no-untyped-def]
+    """The instruction word at a virtual address, 0 when it cannot be read. Changes nothing, not even the TLB."""
+    _refresh_regime(core)
+    off = core.cp[CP.SCTLR_EL1].val & ONE == ZERO
+    slot = lookup(core, va, _asid(core), ONE if off else ZERO)
+    if slot != MISS:
+        shift = (core.tlb_context[slot] >> np.uint64(24)) & np.uint64(0x3F)
+        pa = core.tlb_pa[slot] | (va & ((ONE << shift) - ONE))
+    else:
+        el0 = ONE if exception_level(read_one(core, REG.PSTATE)) == ZERO else ZERO
+        pa, _leaf, _ipa, status, _stage, _s1ptw = _walk(core, va, FETCH, el0)
+        if status != ZERO:
+            return ZERO
+    if pa < core.ram_base or (pa - core.ram_base) >> THREE >= core.ram_words:
+        return ZERO
+    return load32(core.ram + (pa - core.ram_base))
+
+
+@hot
+def _fault(core, va, kind, status, stage, ipa, s1ptw):  # type: ignore[no-untyped-def]
+    core.fault_va, core.fault_kind, core.fault_status = va, kind, status & np.uint64(0x3F)
+    core.fault_stage, core.fault_ipa, core.fault_s1ptw = stage, ipa, s1ptw
+    return MISS
+
+
+@hot
+def _hit(core, slot, va, kind, el0):  # type: ignore[no-untyped-def]
+    """Permissions of an entry that is already there: the fault, if any, has the level that the walk had."""
+    leaf, shift = core.tlb_leaf[slot], (core.tlb_context[slot] >> np.uint64(24)) & np.uint64(0x3F)
+    if (leaf >> (EL0_SHIFT if el0 else ZERO)) & kind == ZERO:
+        return _fault(core, va, kind, PERMISSION + ((leaf >> np.uint64(24)) & THREE), ONE, ZERO, ZERO)
+    if (leaf >> S2_SHIFT) & kind == ZERO:
+        ipa = core.tlb_ipa[slot] | (va & ((ONE << shift) - ONE))
+        return _fault(core, va, kind, PERMISSION + ((leaf >> np.uint64(26)) & THREE), TWO, ipa, ZERO)
+    return slot
+
+
+@hot
+def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
+    """Translate one access for the running level: the TLB slot, or MISS with the fault noted in the record."""
+    _refresh_regime(core)
+    el0 = exception_level(read_one(core, REG.PSTATE)) == ZERO
+    off = ONE if core.cp[CP.SCTLR_EL1].val & ONE == ZERO else ZERO
+    asid = _asid(core)
+    slot = lookup(core, va, asid, off)
+    if not el0 and kind != FETCH and off == ZERO:
+        differs = slot == MISS or (core.tlb_leaf[slot] ^ (core.tlb_leaf[slot] >> EL0_SHIFT)) & np.uint64(7) != ZERO
+        if differs and is_unprivileged(peek(core, read_one(core, REG.PC))):
+            el0 = True
+    if slot != MISS:
+        return _hit(core, slot, va, kind, el0), el0
+    core.walks += ONE
+    pa, leaf, ipa, status, stage, s1ptw = _walk(core, va, kind, ONE if el0 else ZERO)
+    if status == ZERO and not _backed(core, pa):
+        status, stage, ipa = EXTERNAL_ABORT, ONE, ZERO
+    if status != ZERO:
+        return _fault(core, va, kind, status, stage, ipa, s1ptw), el0
+    return insert(core, va, asid, off, pa, leaf, ipa), el0
+
+
+@callback("u32", "u64", "u64", "u32", "u64", "u64")
+def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
+    """uc_cb_tlbevent_t. Gives W^X entries: a writable and executable one would put every store on Unicorn's slow path."""
+    core = core_at(user)
+    core.fills += ONE
+    kind = FETCH if np.uint64(access) == MEM_FETCH else (WRITE if np.uint64(access) == MEM_WRITE else READ)
+    slot, el0 = _resolve(core, va, kind)
+    if slot == MISS:
+        return np.uint32(0)
+    leaf = core.tlb_leaf[slot]
+    permissions = (leaf >> (EL0_SHIFT if el0 else ZERO)) & (leaf >> S2_SHIFT) & np.uint64(7)
+    permissions &= ~WRITE if kind == FETCH else ~FETCH
+    shift = (core.tlb_context[slot] >> np.uint64(24)) & np.uint64(0x3F)
+    store64(result, core.tlb_pa[slot] | (va & ((ONE << shift) - ONE) & ~PAGE_OFFSET))
+    store64(result + np.uint64(8), permissions)
+    return np.uint32(1)
+
+
+@hot
+def flush_engine_tlb(core):  # type: ignore[no-untyped-def]
+    """Drop Unicorn's own TLB for EL1 and EL0: a changed VTTBR_EL2 does that, and uc_ctl is variadic, so not for here.
+
+    Unicorn's TLBI of a page inside a block mapping leaves the block's other pages behind, so every TLBI comes here.
+    """
+    vttbr = core.cp[CP.VTTBR_EL2].val
+    write_cp(core, CP.VTTBR_EL2, vttbr ^ np.uint64(1 << 40))
+    write_cp(core, CP.VTTBR_EL2, vttbr)
+
+
+# ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@callback("void", "u64", "u64", "u32", "u64")
+def count_block(uc, address, size, user):  # type: ignore[no-untyped-def]
+    """uc_cb_hookcode_t, before each block. A stop asked for here comes before this block runs."""
+    core = core_at(user)
+    core.retired += core.block_insns
+    core.block_pc = address
+    core.block_insns = np.uint64(size) >> TWO
+    if core.retired >= core.deadline:
+        call(core.emu_stop, uc, ZERO, ZERO, ZERO, ZERO)
+
+
+# ── exceptions and system registers ──────────────────────────────────────────────────────────────────────────────────
+
+
+@callback("void", "u64", "u32", "u64")
+def take(uc, number, user):  # type: ignore[no-untyped-def]
+    """uc_cb_hookintr_t: QEMU's exception number; the run loop reads the syndrome."""
+    core_at(user).interrupt = np.uint64(number)
+    call(core_at(user).emu_stop, uc, ZERO, ZERO, ZERO, ZERO)
+
+
+@hot
+def _el0_may(core, crm, op2):  # type: ignore[no-untyped-def]
+    """May EL0 touch this timer register (CNTKCTL_EL1: EL0PCTEN 0, EL0VCTEN 1, EL0VTEN 8, EL0PTEN 9)?"""
+    if exception_level(read_one(core, REG.PSTATE)) != ZERO:
+        return True
+    bit = np.uint64(9) if crm == TWO else np.uint64(8)
+    if crm == ZERO:
+        if op2 == ZERO:
+            return read_cp(core, CP.CNTKCTL_EL1) & THREE != ZERO
+        bit = op2 - ONE
+    return (read_cp(core, CP.CNTKCTL_EL1) >> bit) & ONE != ZERO
+
+
+@callback("u32", "u64", "u32", "u64", "u64")
+def read_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
+    """uc_cb_insn_sys_t for MRS: the counter and the timers, op0=3 op1=3 CRn=14; anything else is Unicorn's own."""
+    crn, op1 = load32(encoding), load32(encoding + np.uint64(12))
+    if crn != np.uint64(14) or op1 != THREE:
+        return np.uint32(0)
+    core = core_at(user)
+    crm, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(16))
+    known, value = read_timer(core, crm, op2)
+    if not known or not _el0_may(core, crm, op2):
+        return np.uint32(0)
+    store64(core.scratch, value)
+    call(core.reg_write, uc, np.uint64(register), core.scratch, ZERO, ZERO)
+    return np.uint32(1)
+
+
+@callback("u32", "u64", "u32", "u64", "u64")
+def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
+    """uc_cb_insn_sys_t for MSR: timers are ours; after SCTLR, TCR or a TTBR (CRn 1, 2) the regime is read again."""
+    crn, op1 = load32(encoding), load32(encoding + np.uint64(12))
+    core = core_at(user)
+    if crn == ONE or crn == TWO:
+        core.regime_stale = ONE
+        return np.uint32(0)
+    if crn != np.uint64(14) or op1 != THREE:
+        return np.uint32(0)
+    crm, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(16))
+    if not _el0_may(core, crm, op2):
+        return np.uint32(0)
+    return np.uint32(1) if write_timer(core, crm, op2, load64(encoding + np.uint64(24))) else np.uint32(0)
+
+
+@hot
+def _invalidate(core, crm, op2, value):  # type: ignore[no-untyped-def]
+    """TLBI at EL1, for the loaded VMID (DDI 0487, C5.5): op2 0 all, 1 VA, 2 ASID, 3 VA any ASID, 5 and 7 last level."""
+    asid = value >> np.uint64(48)
+    _refresh_regime(core)
+    if core.cp[CP.TCR_EL1].val & np.uint64(1 << 36) == ZERO:
+        asid &= np.uint64(0xFF)
+    va = value << np.uint64(12)
+    if op2 == ZERO:
+        evict_asid(core, ZERO, ONE)
+    elif op2 == TWO:
+        evict_asid(core, asid, ZERO)
+    elif op2 == ONE or op2 == np.uint64(5):
+        evict_va(core, va, asid, ZERO)
+    else:
+        evict_va(core, va, asid, ONE)
+    flush_engine_tlb(core)
+
+
+@hot
+def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
+    """AT S1E1R/W, S1E0R/W: stage 1 only, the result in PAR_EL1 (C5.5, PAR_EL1). A stage-2 fault on the walk goes to EL2."""
+    _refresh_regime(core)
+    kind, el0 = WRITE if op2 & ONE != ZERO else READ, op2 & TWO != ZERO
+    sctlr, par = core.cp[CP.SCTLR_EL1].val, va & np.uint64(0x0000_FFFF_FFFF_F000)
+    if sctlr & ONE != ZERO:
+        ipa, permissions, level, _ng, status, walked = stage1(
+            array_at(core.ram, core.ram_words),
+            core.ram_base,
+            va,
+            core.cp[CP.TCR_EL1].val,
+            core.reg[REG.TTBR0_EL1],
+            core.reg[REG.TTBR1_EL1],
+            False,
+            core.cp[CP.VTTBR_EL2].val,
+            core.cp[CP.VTCR_EL2].val,
+            core.cp[CP.HCR_EL2].val & ONE,
+        )
+        if walked != ZERO:
+            _fault(core, va, kind, status, TWO, walked & ~ONE, ONE)
+            core.fault_pc = read_one(core, REG.PC)
+            core.attention |= ATTEND_FAULT
+            core.deadline = ZERO
+            return
+        if status == ZERO and (permissions >> (EL0_SHIFT if el0 else ZERO)) & kind == ZERO:
+            status = PERMISSION + level
+        par = ipa & np.uint64(0x0000_FFFF_FFFF_F000)
+        if status != ZERO:
+            par = ONE | ((status & np.uint64(0x3F)) << ONE)
+    write_one(core, REG.PAR_EL1, par | PAR_RES1 if par & ONE != ZERO else par | PAR_NORMAL)
+
+
+@callback("u32", "u64", "u32", "u64", "u64")
+def system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
+    """uc_cb_insn_sys_t for SYS: CRn 8 is TLBI, CRn 7 CRm 8 is AT, CRn 7 CRm 1 and 5 are IC."""
+    core = core_at(user)
+    crn, crm = load32(encoding), load32(encoding + FOUR)
+    op1, op2 = load32(encoding + np.uint64(12)), load32(encoding + np.uint64(16))
+    value = load64(encoding + np.uint64(24))
+    privileged = exception_level(read_one(core, REG.PSTATE)) == ONE
+    if crn == np.uint64(7) and (crm == ONE or crm == np.uint64(5)) and (privileged or op1 == THREE):
+        core.attention |= ATTEND_CODE  # code may have changed under another address; drop it before the next block
+        core.deadline = ZERO
+        return np.uint32(0)
+    if core.native_mmu != ZERO or not privileged or op1 != ZERO:
+        return np.uint32(0)
+    if crn == np.uint64(8) and (crm == THREE or crm == np.uint64(7)):
+        _invalidate(core, crm, op2, value)
+        return np.uint32(1)
+    if crn == np.uint64(7) and crm == np.uint64(8) and op2 < FOUR:
+        _address_translate(core, op2, value)
+        return np.uint32(1)
+    return np.uint32(0)

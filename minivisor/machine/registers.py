@@ -1,0 +1,69 @@
+"""Registers in hot code: positions in the core record, and batch calls that move them between the engine and the record."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+import numpy as np
+
+from minivisor.machine.hot import call, hot
+from minivisor.machine.state import CP_NAMES, REG_NAMES
+
+__all__ = ["CP", "REG", "read_all", "read_cp", "read_general", "read_one", "write_cp", "write_one"]
+
+
+REG = namedtuple("REG", REG_NAMES)(*range(len(REG_NAMES)))  # type: ignore[misc]  # names come from the record
+"""Index of a register in `core.reg`; a named tuple, because Numba takes no class attributes."""
+
+CP = namedtuple("CP", CP_NAMES)(*range(len(CP_NAMES)))  # type: ignore[misc]  # names come from the record
+"""Index of a register in `core.cp`."""
+
+ZERO, FOUR, EIGHT = np.uint64(0), np.uint64(4), np.uint64(8)
+GENERAL_COUNT = np.uint64(34)  # X0..X30, SP, PC, PSTATE
+REG_COUNT = np.uint64(len(REG_NAMES))
+ALL_COUNT = np.uint64(len(REG_NAMES) + len(CP_NAMES))
+
+
+@hot
+def _batch(core, function, first, count):  # type: ignore[no-untyped-def]
+    call(function, core.uc, core.batch_ids + first * FOUR, core.batch_values + first * EIGHT, count, ZERO)
+
+
+@hot
+def read_general(core):  # type: ignore[no-untyped-def]
+    """X0..X30, SP, PC and PSTATE into `core.reg`."""
+    _batch(core, core.reg_read_batch, ZERO, GENERAL_COUNT)
+
+
+@hot
+def read_all(core):  # type: ignore[no-untyped-def]
+    """Every register into the record, except FP."""
+    _batch(core, core.reg_read_batch, ZERO, ALL_COUNT)
+
+
+@hot
+def read_one(core, index):  # type: ignore[no-untyped-def]
+    """One of REG into the record; returns it."""
+    _batch(core, core.reg_read_batch, np.uint64(index), np.uint64(1))
+    return core.reg[index]
+
+
+@hot
+def write_one(core, index, value):  # type: ignore[no-untyped-def]
+    """Write one of REG, in the record and in the engine."""
+    core.reg[index] = value
+    _batch(core, core.reg_write_batch, np.uint64(index), np.uint64(1))
+
+
+@hot
+def read_cp(core, index):  # type: ignore[no-untyped-def]
+    """One of CP into the record; returns it."""
+    _batch(core, core.reg_read_batch, REG_COUNT + np.uint64(index), np.uint64(1))
+    return core.cp[index].val
+
+
+@hot
+def write_cp(core, index, value):  # type: ignore[no-untyped-def]
+    """Write one of CP, in the record and in the engine; rebuilds the translation flags."""
+    core.cp[index].val = value
+    _batch(core, core.reg_write_batch, REG_COUNT + np.uint64(index), np.uint64(1))

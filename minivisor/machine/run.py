@@ -1,0 +1,189 @@
+"""The run loop: enter the guest, and come back to Python only for an exception to EL2.
+
+    ┌─► drive the virtual interrupt line ─► work out the deadline ─► uc_emu_start ─► settle ─┐
+    └──────────────── exception for EL1: entered here, compiled, no exit ◄───────────────────┤
+                                                                                             └─► reason
+Reasons: SYNC a synchronous exception to EL2 (esr, far, hpfar are set) · IRQ a physical interrupt is pending · HORIZON the
+host's budget is used up · CODE translated code must be dropped, which only Python may do · ERROR the engine surprised us.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minivisor.machine.exceptions import enter_el1
+from minivisor.machine.gicv import maintenance, present
+from minivisor.machine.hooks import ATTEND_CODE, ATTEND_FAULT, peek
+from minivisor.machine.hot import call, hot, load32, load64, store64
+from minivisor.machine.registers import CP, REG, read_cp, read_general, read_one, write_cp, write_one
+from minivisor.machine.state import core_at
+from minivisor.machine.syndrome import access_syndrome, esr
+from minivisor.machine.timer import line_mask, next_expiry, now
+from minivisor.machine.walk import FETCH, WRITE
+
+__all__ = ["CODE", "ERROR", "HORIZON", "IRQ", "SYNC", "pending_lines", "run"]
+
+ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
+ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+NONE, SYNC, IRQ, HORIZON, CODE, ERROR = (np.uint64(n) for n in range(6))
+UC_ERR_EXCEPTION = np.uint64(21)
+UC_ERR_READ_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(8)
+PREFETCH_ABORT, DATA_ABORT = np.uint64(3), np.uint64(4)  # QEMU's EXCP_ numbers
+EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = np.uint64(0x20), np.uint64(0x22), np.uint64(0x24)
+EXTERNAL_ABORT = np.uint64(0x10)
+S1PTW, WNR, CM = np.uint64(1 << 7), np.uint64(1 << 6), np.uint64(1 << 8)
+PPI_MAINTENANCE = np.uint64(1 << 25)
+
+
+@hot
+def pending_lines(core):  # type: ignore[no-untyped-def]
+    """Physical interrupts that are asserted, enabled and not active: one bit an interrupt id."""
+    lines = core.lines | line_mask(core)
+    if core.gich_hcr != ZERO and maintenance(core) != ZERO:
+        lines |= PPI_MAINTENANCE
+    return lines & core.enabled & ~core.active
+
+
+@hot
+def _forget_exclusive(core):  # type: ignore[no-untyped-def]
+    """Clear the local exclusive monitor, as ERET does on the way back to a guest (DDI 0487, B2.12)."""
+    call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
+    if load64(core.context + core.exclusive_at) != ALL_ONES:
+        store64(core.context + core.exclusive_at, ALL_ONES)
+        call(core.context_restore, core.uc, core.context, ZERO, ZERO, ZERO)
+
+
+@hot
+def _write_back(core):  # type: ignore[no-untyped-def]
+    """Registers that EL2 changed in the record go to the engine; a write by encoding last, for the translation flags."""
+    if core.dirty != ZERO:
+        call(core.reg_write_batch, core.uc, core.batch_ids, core.batch_values, np.uint64(34), ZERO)
+        write_cp(core, CP.HCR_EL2, core.cp[CP.HCR_EL2].val)
+        core.dirty = ZERO
+
+
+@hot
+def _set_deadline(core):  # type: ignore[no-untyped-def]
+    """In retired instructions: the host's horizon or the next timer, whichever is first."""
+    at = min(core.horizon, next_expiry(core))
+    core.deadline = at - core.skipped if at > core.skipped else ZERO
+
+
+@hot
+def _to_el2(core, syndrome, far, ipa):  # type: ignore[no-untyped-def]
+    core.esr, core.far, core.hpfar = syndrome, far, (ipa >> np.uint64(12)) << FOUR
+    core.reason = SYNC
+
+
+@hot
+def _deliver_fault(core, pc):  # type: ignore[no-untyped-def]
+    """A fault that our walk found: stage 1 goes to EL1, stage 2 to EL2."""
+    fetch = core.fault_kind == FETCH
+    far = pc if fetch else load64(core.invalid_address_at)
+    iss = core.fault_status
+    if fetch and pc & THREE != ZERO:
+        enter_el1(core, EC_PC_ALIGNMENT, ZERO, pc, pc)
+        return
+    if core.fault_kind == WRITE:
+        iss |= WNR
+    exception_class = EC_INSTRUCTION_ABORT if fetch else EC_DATA_ABORT
+    if core.fault_stage == ONE:
+        enter_el1(core, exception_class, iss, far, pc)
+        return
+    ipa = core.fault_ipa
+    if core.fault_s1ptw != ZERO:
+        iss = (iss & ~WNR) | S1PTW
+    elif not fetch:
+        iss |= access_syndrome(peek(core, pc))
+    _to_el2(core, esr(exception_class, iss), far, ipa)
+
+
+@hot
+def _deliver_exception(core, pc):  # type: ignore[no-untyped-def]
+    """An exception that Unicorn raised: the saved context says which syndrome, which address and which level."""
+    call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
+    syndrome, far = load32(core.context + core.syndrome_at), load64(core.context + core.syndrome_at + np.uint64(8))
+    target = load32(core.context + core.syndrome_at + np.uint64(16))
+    exception_class, iss = syndrome >> np.uint64(26), syndrome & np.uint64(0x01FF_FFFF)
+    if target == TWO:
+        ipa = ZERO
+        if core.interrupt == PREFETCH_ABORT or core.interrupt == DATA_ABORT:
+            ipa = (read_cp(core, CP.HPFAR_EL2) >> FOUR) << np.uint64(12)
+        _to_el2(core, syndrome, far, ipa)
+        return
+    if exception_class == np.uint64(0x21) or exception_class == np.uint64(0x25):
+        exception_class -= ONE  # enter_el1 tells the two levels apart itself
+    enter_el1(core, exception_class, iss, far, pc)
+
+
+@hot
+def _account(core, error, pc):  # type: ignore[no-untyped-def]
+    """Bring the clock up to date: how much of the last block ran before the engine stopped."""
+    fetch_failed = core.interrupt == PREFETCH_ABORT or (
+        core.interrupt == ZERO and error == UC_ERR_EXCEPTION and core.fault_kind == FETCH
+    )
+    if fetch_failed:
+        core.retired += core.block_insns  # the block before it was complete
+    elif core.interrupt != ZERO or error != ZERO:
+        core.retired += (pc - core.block_pc) >> TWO
+    core.block_pc, core.block_insns = pc, ZERO
+
+
+@hot
+def _settle(core, error):  # type: ignore[no-untyped-def]
+    """The engine stopped: account for the time, then send whatever happened where it belongs."""
+    pc = read_one(core, REG.PC)
+    _account(core, error, pc)
+    if core.attention != ZERO and _attend(core):
+        pass
+    elif core.interrupt != ZERO:
+        _deliver_exception(core, pc)
+    elif error == UC_ERR_EXCEPTION:
+        _deliver_fault(core, pc)
+    elif error >= UC_ERR_READ_UNMAPPED and error <= UC_ERR_FETCH_UNMAPPED:
+        ec = EC_INSTRUCTION_ABORT if error == UC_ERR_FETCH_UNMAPPED else EC_DATA_ABORT
+        enter_el1(core, ec, EXTERNAL_ABORT, load64(core.invalid_address_at), pc)
+    elif error != ZERO:
+        core.reason, core.error = ERROR, error
+    core.interrupt = ZERO
+
+
+@hot
+def _attend(core):  # type: ignore[no-untyped-def]
+    """What a system instruction asked for, now that its block is over. True when it faulted: nothing after it happened."""
+    wanted = core.attention
+    core.attention = ZERO
+    if wanted & ATTEND_CODE != ZERO:
+        core.code_stale = ONE
+    if wanted & ATTEND_FAULT == ZERO:
+        return False
+    core.retired -= ONE  # an AT instruction whose walk faulted at stage 2 did not retire; its block ended right behind it
+    core.block_pc = core.fault_pc
+    write_one(core, REG.PC, core.fault_pc)
+    _to_el2(core, esr(EC_DATA_ABORT, core.fault_status | S1PTW | CM | WNR), core.fault_va, core.fault_ipa)
+    return True
+
+
+@hot
+def run(address):  # type: ignore[no-untyped-def]
+    """Run the loaded vCPU until EL2 is needed. address: of the core record. Returns the reason."""
+    core = core_at(address)
+    core.reason = NONE
+    _write_back(core)
+    _forget_exclusive(core)
+    while core.reason == NONE:
+        if pending_lines(core) != ZERO:
+            core.reason = IRQ
+            break
+        if now(core) >= core.horizon:
+            core.reason = HORIZON
+            break
+        present(core)
+        _set_deadline(core)
+        core.restarts += ONE
+        error = call(core.emu_start, core.uc, read_one(core, REG.PC), ZERO, ZERO, ZERO)
+        _settle(core, error)
+        if core.code_stale != ZERO and core.reason == NONE:
+            core.reason = CODE
+    read_general(core)
+    return core.reason

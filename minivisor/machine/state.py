@@ -1,0 +1,94 @@
+"""The core's state: one record that compiled hooks, the run loop and Python all read and write.
+
+Grouped by who owns what. Everything is uint64, so that the compiled and the interpreted source compute alike; narrower
+hardware registers sit in the low bits. `reg` holds the registers that Unicorn knows by a number, `cp` those it knows by
+encoding; a batch call fills both, straight into this record.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minivisor.machine.hot import record_at
+
+__all__ = ["CORE", "CP_NAMES", "LIST_REGISTERS", "REG_NAMES", "TLB_SETS", "TLB_WAYS", "core_at"]
+
+LIST_REGISTERS = 16
+"""The most list registers a GICv2 can have (GICH_VTR.ListRegs is six bits, GICH_LR0..63; we build up to 16)."""
+
+TLB_SETS, TLB_WAYS = 1024, 16
+
+REG_NAMES = (
+    *(f"X{n}" for n in range(31)),
+    *("SP", "PC", "PSTATE", "SP_EL0", "SP_EL1", "ELR_EL1", "ESR_EL1", "FAR_EL1", "VBAR_EL1"),
+    *("TTBR0_EL1", "TTBR1_EL1", "MAIR_EL1", "PAR_EL1", "CPACR_EL1"),
+    *("TPIDR_EL0", "TPIDRRO_EL0", "TPIDR_EL1", "FPCR", "FPSR"),
+)
+"""Registers with a Unicorn number, in the order of `CORE.reg`."""
+
+CP_NAMES = (
+    *("SCTLR_EL1", "TCR_EL1", "HPFAR_EL2", "HCR_EL2", "VTTBR_EL2", "VTCR_EL2", "VMPIDR_EL2", "VPIDR_EL2"),
+    *("CNTKCTL_EL1", "CONTEXTIDR_EL1", "CSSELR_EL1", "MDSCR_EL1"),
+    *("SCR_EL3", "MDCR_EL2", "CPTR_EL2", "SPSR_EL1"),
+)
+"""Registers read and written by encoding. SPSR_EL1 is last: writing one by encoding rebuilds the translation flags.
+
+AFSR0_EL1, AFSR1_EL1 and AMAIR_EL1 read as zero and ignore writes on this core; Unicorn has no storage for them, and writing
+one by encoding would overwrite the start of its register file.
+"""
+
+_u8 = "u8"
+
+CORE = np.dtype(
+    (
+        np.record,
+        np.dtype(
+            [
+                # ── the engine: addresses, set once ──
+                *((name, _u8) for name in ("uc", "emu_start", "emu_stop", "reg_read", "reg_write")),
+                *((name, _u8) for name in ("reg_read_batch", "reg_write_batch", "context_save", "context_restore")),
+                *((name, _u8) for name in ("context", "syndrome_at", "exclusive_at", "invalid_address_at")),
+                *((name, _u8) for name in ("batch_ids", "batch_values")),  # all of reg, then all of cp
+                *((name, _u8) for name in ("scratch", "hcr_cell")),
+                ("native_mmu", _u8),  # 1: Unicorn walks; 0: our walk
+                # ── memory: set once ──
+                *((name, _u8) for name in ("ram", "ram_base", "ram_words", "gicv_base")),
+                # ── registers of the vCPU that is loaded ──
+                ("reg", _u8, (len(REG_NAMES),)),
+                (
+                    "cp",
+                    [("crn", "u4"), ("crm", "u4"), ("op0", "u4"), ("op1", "u4"), ("op2", "u4"), ("pad", "u4"), ("val", _u8)],
+                    (len(CP_NAMES),),
+                ),
+                ("v", _u8, (64,)),  # V0..V31, low then high half
+                ("dirty", _u8),  # Python changed `reg`: write it back before entering the guest
+                ("vmid", _u8),
+                # ── time, in nanoseconds: one retired instruction is one ──
+                *((name, _u8) for name in ("retired", "skipped", "block_pc", "block_insns", "deadline", "horizon")),
+                # ── generic timer (DDI 0487, D11) ──
+                *((name, _u8) for name in ("cntvoff", "cntv_ctl", "cntv_cval", "cntp_ctl", "cntp_cval")),
+                *((name, _u8) for name in ("cnthp_ctl", "cnthp_cval")),
+                # ── physical interrupts: one bit an interrupt id, 0..63 ──
+                *((name, _u8) for name in ("lines", "active", "enabled")),
+                # ── virtual interface control and list registers (IHI 0048B, chapter 5) ──
+                *((name, _u8) for name in ("gich_hcr", "gich_vmcr", "gich_apr", "lr_count", "gich_version")),
+                ("lr", _u8, (LIST_REGISTERS,)),
+                # ── why the run loop returned ──
+                *((name, _u8) for name in ("reason", "esr", "far", "hpfar", "error", "interrupt", "attention", "code_stale")),
+                # ── the last fault our walk found ──
+                *((name, _u8) for name in ("fault_kind", "fault_stage", "fault_status", "fault_ipa", "fault_s1ptw")),
+                ("fault_va", _u8),
+                ("fault_pc", _u8),
+                # ── counters outside the digest ──
+                *((name, _u8) for name in ("fills", "walks", "tlb_flushes", "entries_el1", "restarts")),
+                # ── the architectural TLB ──
+                ("regime_stale", _u8),
+                *((name, _u8, (TLB_SETS * TLB_WAYS,)) for name in ("tlb_page", "tlb_context", "tlb_leaf", "tlb_pa", "tlb_ipa")),
+            ],
+            align=True,
+        ),
+    )
+)
+
+core_at = record_at(CORE)
+"""address -> the core record there; for hot code."""

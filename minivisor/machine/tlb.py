@@ -1,0 +1,148 @@
+"""The architectural TLB: what a core is allowed to remember, and only TLBI makes it forget (DDI 0487, D8.16).
+
+Unicorn has a TLB of its own, sized by host time, so what it still holds differs from run to run. A guest that forgets a
+TLBI, or a hypervisor that reuses a VMID, must see the stale translation *every* time. So this TLB stands in front of the
+walk: an entry enters when it is first used and leaves by TLBI, or by one declared flush when a set is full. Unicorn's is
+then a subset that may be dropped at will.
+
+    set = hash of the page (not of ASID or VMID, so that TLBI VAA and IPA find theirs in one set)
+    tlb_page[i]     VA page number at the entry's size
+    tlb_context[i]  VMID 7:0 · ASID 23:8 · shift 29:24 · global 30 · stage-1 off 31 · valid 32      (0: empty)
+    tlb_leaf[i]     permissions, levels (see walk.translate)       tlb_ipa[i]  IPA, for TLBI by IPA; PA is in tlb_pa
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minivisor.machine.hot import hot
+from minivisor.machine.state import TLB_SETS, TLB_WAYS
+
+__all__ = ["MISS", "evict_all", "evict_asid", "evict_ipa", "evict_va", "insert", "lookup"]
+
+ZERO, ONE = np.uint64(0), np.uint64(1)
+WAYS, SETS = np.uint64(TLB_WAYS), np.uint64(TLB_SETS)
+MISS = np.uint64(TLB_SETS * TLB_WAYS)
+ENTRIES = TLB_SETS * TLB_WAYS
+GLOBAL, OFF, VALID = np.uint64(1 << 30), np.uint64(1 << 31), np.uint64(1 << 32)
+VMID_MASK, ASID_MASK = np.uint64(0xFF), np.uint64(0xFFFF << 8)
+PAGE_SHIFT, BLOCK_SHIFT, GIGA_SHIFT = np.uint64(12), np.uint64(21), np.uint64(30)
+VA_MASK = np.uint64((1 << 56) - 1)  # bit 55 chooses the table; above it only a tag
+GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)
+
+
+@hot
+def _set_of(page, shift):  # type: ignore[no-untyped-def]
+    """First slot of the set where a page of this size lives."""
+    return (((page + shift) * GOLDEN) >> np.uint64(54)) % SETS * WAYS
+
+
+@hot
+def _find(core, va, shift, context):  # type: ignore[no-untyped-def]
+    page = (va & VA_MASK) >> shift
+    first = _set_of(page, shift)
+    wanted = context | (shift << np.uint64(24)) | VALID
+    for way in range(TLB_WAYS):
+        slot = first + np.uint64(way)
+        if core.tlb_page[slot] == page and core.tlb_context[slot] & ~GLOBAL == wanted:
+            return slot
+    return MISS
+
+
+@hot
+def lookup(core, va, asid, stage1_off):  # type: ignore[no-untyped-def]
+    """The slot that translates va for the loaded VMID and this ASID, or MISS. Entries of three sizes, global or not."""
+    own = core.vmid | (asid << np.uint64(8))
+    shared = core.vmid
+    if stage1_off != ZERO:
+        own |= OFF
+        shared |= OFF
+    for step in range(3):
+        shift = PAGE_SHIFT + np.uint64(9 * step)
+        slot = _find(core, va, shift, own)
+        if slot == MISS and own != shared:
+            slot = _find(core, va, shift, shared)
+            if slot != MISS and core.tlb_context[slot] & GLOBAL == ZERO:
+                slot = MISS  # ASID 0, but not global
+        if slot != MISS:
+            return slot
+    return MISS
+
+
+@hot
+def insert(core, va, asid, stage1_off, pa, leaf, ipa):  # type: ignore[no-untyped-def]
+    """Remember one translation. A full set is the declared flush: everything goes, deterministically, and is counted."""
+    shift = min((leaf >> np.uint64(16)) & np.uint64(0x3F), GIGA_SHIFT)
+    page = (va & VA_MASK) >> shift
+    context = core.vmid | (shift << np.uint64(24)) | VALID
+    if stage1_off != ZERO:
+        context |= OFF | GLOBAL
+    elif leaf & np.uint64(1 << 11) == ZERO:
+        context |= GLOBAL
+    else:
+        context |= asid << np.uint64(8)
+    first = _set_of(page, shift)
+    slot = MISS
+    for way in range(TLB_WAYS):
+        if core.tlb_context[first + np.uint64(way)] == ZERO:
+            slot = first + np.uint64(way)
+            break
+    if slot == MISS:
+        evict_all(core)
+        core.tlb_flushes += ONE
+        slot = first
+    offset = (ONE << shift) - ONE
+    core.tlb_page[slot] = page
+    core.tlb_context[slot] = context
+    core.tlb_leaf[slot] = leaf
+    core.tlb_pa[slot] = pa & ~offset
+    core.tlb_ipa[slot] = ipa & ~offset
+    return slot
+
+
+@hot
+def evict_all(core):  # type: ignore[no-untyped-def]
+    """Drop everything (TLBI ALLE1)."""
+    core.tlb_context[:] = ZERO
+
+
+@hot
+def evict_asid(core, asid, every_asid):  # type: ignore[no-untyped-def]
+    """TLBI ASIDE1, or VMALLE1 when `every_asid`: entries of the loaded VMID; by ASID, global entries stay."""
+    for slot in range(ENTRIES):
+        context = core.tlb_context[slot]
+        if context == ZERO or context & VMID_MASK != core.vmid:
+            continue
+        mine = context & ASID_MASK == asid << np.uint64(8) and context & GLOBAL == ZERO
+        if every_asid != ZERO or mine:
+            core.tlb_context[slot] = ZERO
+
+
+@hot
+def evict_va(core, va, asid, every_asid):  # type: ignore[no-untyped-def]
+    """TLBI VAE1, or VAAE1 when `every_asid`: entries of any size that hold va, for the loaded VMID."""
+    for step in range(3):
+        shift = PAGE_SHIFT + np.uint64(9 * step)
+        page = (va & VA_MASK) >> shift
+        first = _set_of(page, shift)
+        for way in range(TLB_WAYS):
+            slot = first + np.uint64(way)
+            context = core.tlb_context[slot]
+            if core.tlb_page[slot] != page or context & VMID_MASK != core.vmid:
+                continue
+            if (context >> np.uint64(24)) & np.uint64(0x3F) != shift:
+                continue
+            if every_asid != ZERO or context & GLOBAL != ZERO or context & ASID_MASK == asid << np.uint64(8):
+                core.tlb_context[slot] = ZERO
+
+
+@hot
+def evict_ipa(core, ipa):  # type: ignore[no-untyped-def]
+    """TLBI IPAS2E1 followed by VMALLE1, as EL2 must pair them: entries of the loaded VMID whose output holds this IPA."""
+    for slot in range(ENTRIES):
+        context = core.tlb_context[slot]
+        if context == ZERO or context & VMID_MASK != core.vmid:
+            continue
+        shift = (context >> np.uint64(24)) & np.uint64(0x3F)
+        if core.tlb_ipa[slot] >> shift == ipa >> shift:
+            core.tlb_context[slot] = ZERO

@@ -1,0 +1,266 @@
+"""The two-stage walk: how the MMU turns a virtual address into a physical one (DDI 0487, D8 "The AArch64 VMSA").
+
+Hardware walks tables; EL2 and the guest kernel build them. This is the walk that runs under every guest here, compiled:
+
+    VA ─ stage 1 (guest's TTBR0/TTBR1) ─► IPA ─ stage 2 (EL2's VTTBR) ─► PA
+             │ each descriptor it reads sits at an IPA,
+             └► and goes through stage 2 as well: a fault there is S1PTW
+
+4 KiB granule, one descriptor (D8.3 "Translation table descriptor formats"):
+
+    63      59 58 55 54  53  52  51 50 48 47                12 11 10 9  8 7  6 5 4    2 1 0
+    +---------+-----+---+---+---+--+-----+--------------------+--+--+----+----+---+----+-+-+
+    |hier. att|     |UXN|PXN|con|  |     | output address     |nG|AF| SH | AP |NS |Attr|T|V|   stage 1
+    |         |     |  XN   |con|  |     | output address     | 0|AF| SH |S2AP| MemAttr|T|V|   stage 2
+    +---------+-----+---+---+---+--+-----+--------------------+--+--+----+----+---+----+-+-+
+
+Memory is uint64[n], the words of RAM from physical address `base`; a table outside it is an external abort on the walk.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minivisor.machine.hot import hot
+
+__all__ = [
+    "ACCESS_FLAG",
+    "ADDRESS_SIZE",
+    "EL0_SHIFT",
+    "EXTERNAL_ON_WALK",
+    "FETCH",
+    "PERMISSION",
+    "READ",
+    "S2_SHIFT",
+    "TRANSLATION",
+    "WRITE",
+    "stage1",
+    "stage1_permissions",
+    "stage2",
+    "stage2_permissions",
+    "translate",
+]
+
+# Fault status codes without their level (DDI 0487, ESR_ELx.ISS.DFSC); a status of 0 with a level of 0 would be an address
+# size fault, so functions here return the status plus one bit that says "fault".
+FAULT = np.uint64(0x100)
+ADDRESS_SIZE, TRANSLATION = np.uint64(0x100), np.uint64(0x104)
+ACCESS_FLAG, PERMISSION = np.uint64(0x108), np.uint64(0x10C)
+EXTERNAL_ON_WALK = np.uint64(0x114)
+
+# Permission bits of one leaf: three for EL1, three for EL0, three for stage 2.
+READ, WRITE, FETCH = np.uint64(1), np.uint64(2), np.uint64(4)
+EL0_SHIFT, S2_SHIFT = np.uint64(3), np.uint64(6)
+
+ZERO, ONE, TWO, THREE = (np.uint64(n) for n in range(4))
+NINE, TWELVE = np.uint64(9), np.uint64(12)
+ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+ADDRESS_MASK = np.uint64(0x0000_FFFF_FFFF_F000)  # bits 47:12
+ACCESS_FLAG_BIT = np.uint64(1 << 10)
+NOT_GLOBAL = np.uint64(1 << 11)
+PXN, UXN = np.uint64(1 << 53), np.uint64(1 << 54)
+TCR_TBI0, TCR_TBI1 = np.uint64(37), np.uint64(38)
+WXN = np.uint64(1 << 19)  # SCTLR_EL1.WXN
+
+
+@hot
+def _output_bits(ps):  # type: ignore[no-untyped-def]
+    """Output address size in bits for a PS/IPS field (DDI 0487, ID_AA64MMFR0_EL1.PARange), at most our core's 44."""
+    if ps == ZERO:
+        return np.uint64(32)
+    if ps == ONE:
+        return np.uint64(36)
+    if ps == TWO:
+        return np.uint64(40)
+    if ps == THREE:
+        return np.uint64(42)
+    return np.uint64(44)
+
+
+@hot
+def _shift(level):  # type: ignore[no-untyped-def]
+    """Lowest address bit that a level's index covers: 39, 30, 21, 12."""
+    return np.uint64(39) - NINE * level
+
+
+@hot
+def stage2(memory, base, vttbr, vtcr, ipa):  # type: ignore[no-untyped-def]
+    """Walk stage 2 for one IPA.
+
+    memory, base: RAM as uint64[n] and its physical address. vttbr, vtcr: VTTBR_EL2, VTCR_EL2. ipa: bytes.
+    Returns (pa, descriptor, level, status): the output address, the leaf descriptor, its level; status 0 when translated,
+    otherwise FAULT | FSC including the level. Permissions are the caller's to check (`stage2_permissions`).
+    Source: DDI 0487, D8.2.3 "stage 2 translation process"; start level and concatenation D8.2.5.
+    """
+    input_bits = np.uint64(64) - (vtcr & np.uint64(0x3F))
+    level = TWO - ((vtcr >> np.uint64(6)) & THREE)
+    output_bits = _output_bits((vtcr >> np.uint64(16)) & np.uint64(7))
+    if ipa >> input_bits != ZERO:
+        return ZERO, ZERO, ZERO, TRANSLATION
+    top = _shift(level)
+    table = vttbr & np.uint64(0x0000_FFFF_FFFF_FFFE) & ~((ONE << (input_bits - top + THREE)) - ONE)
+    index = ipa >> top  # every bit above: concatenated tables are one longer table
+    if table >> output_bits != ZERO:
+        return ZERO, ZERO, ZERO, ADDRESS_SIZE
+    while True:
+        word = (table + (index << THREE) - base) >> THREE
+        if table < base or word >= np.uint64(memory.shape[0]):
+            return ZERO, ZERO, level, EXTERNAL_ON_WALK + level
+        descriptor = memory[word]
+        shift = _shift(level)
+        if descriptor & ONE == ZERO:
+            return ZERO, descriptor, level, TRANSLATION + level
+        if descriptor & TWO == ZERO and (level == ZERO or level == THREE):
+            return ZERO, descriptor, level, TRANSLATION + level
+        output = descriptor & ADDRESS_MASK
+        if output >> output_bits != ZERO:
+            return ZERO, descriptor, level, ADDRESS_SIZE + level
+        if level == THREE or descriptor & TWO == ZERO:
+            if descriptor & ACCESS_FLAG_BIT == ZERO:
+                return ZERO, descriptor, level, ACCESS_FLAG + level
+            offset = (ONE << shift) - ONE
+            return (output & ~offset) | (ipa & offset), descriptor, level, ZERO
+        table = output
+        level += ONE
+        index = (ipa >> _shift(level)) & np.uint64(0x1FF)
+
+
+@hot
+def stage2_permissions(descriptor):  # type: ignore[no-untyped-def]
+    """READ, WRITE, FETCH of a stage-2 leaf: S2AP bits 7:6, XN bit 54 (D8.4.2); a page must be readable to be executed."""
+    permissions = (descriptor >> np.uint64(6)) & THREE
+    if permissions & READ != ZERO and descriptor & UXN == ZERO:
+        permissions |= FETCH
+    return permissions
+
+
+@hot
+def stage1_permissions(descriptor, table_attributes, wxn):  # type: ignore[no-untyped-def]
+    """READ, WRITE, FETCH for EL1, and for EL0 shifted by EL0_SHIFT, of a stage-1 leaf.
+
+    table_attributes: bits 62:59 of every table descriptor on the way, or-ed (D8.4.1 "hierarchical permissions").
+    """
+    writable = descriptor & np.uint64(1 << 7) == ZERO and table_attributes & np.uint64(1 << 62) == ZERO
+    user = descriptor & np.uint64(1 << 6) != ZERO and table_attributes & np.uint64(1 << 61) == ZERO
+    pxn = (descriptor & PXN) | (table_attributes & np.uint64(1 << 59)) != ZERO
+    uxn = (descriptor & UXN) | (table_attributes & np.uint64(1 << 60)) != ZERO
+    el1, el0 = READ, ZERO
+    if writable:
+        el1 |= WRITE
+    if user:
+        el0 |= READ
+        if writable:
+            el0 |= WRITE
+    if not pxn and el0 & WRITE == ZERO and not (wxn and writable):
+        el1 |= FETCH  # code that EL0 can write is never executable at EL1
+    if not uxn and not (wxn and el0 & WRITE != ZERO):
+        el0 |= FETCH
+    return el1 | (el0 << EL0_SHIFT)
+
+
+@hot
+def _stage1_start(va, tcr, ttbr0, ttbr1):  # type: ignore[no-untyped-def]
+    """Choose the table and its geometry: (ttbr, input_bits, canonical). D8.2.2, top-byte-ignore D8.8."""
+    upper = va >> np.uint64(55) & ONE != ZERO
+    if upper:
+        size, disabled, tbi, ttbr = (tcr >> np.uint64(16)) & np.uint64(0x3F), tcr & np.uint64(1 << 23), TCR_TBI1, ttbr1
+    else:
+        size, disabled, tbi, ttbr = tcr & np.uint64(0x3F), tcr & np.uint64(1 << 7), TCR_TBI0, ttbr0
+    size = min(max(size, np.uint64(16)), np.uint64(39))  # outside, the architecture lets us clamp
+    input_bits = np.uint64(64) - size
+    if (tcr >> tbi) & ONE != ZERO:
+        va &= np.uint64(0x00FF_FFFF_FFFF_FFFF)
+        if upper:
+            va |= np.uint64(0xFF00_0000_0000_0000)
+    above = va >> input_bits
+    if upper:
+        canonical = above == ALL_ONES >> input_bits
+    else:
+        canonical = above == ZERO
+    return ttbr, input_bits, canonical and disabled == ZERO
+
+
+@hot
+def stage1(memory, base, va, tcr, ttbr0, ttbr1, wxn, vttbr, vtcr, two_stages):  # type: ignore[no-untyped-def]
+    """Walk stage 1 for one VA; each descriptor is read through stage 2 when `two_stages` is not 0.
+
+    Returns (ipa, permissions, level, not_global, status, stage2_ipa): `status` as in `stage2`; when the fault is stage 2's,
+    on the walk itself, `stage2_ipa` is the descriptor's IPA with bit 0 set, otherwise 0.
+    Source: DDI 0487, D8.2.2 "stage 1 translation process".
+    """
+    ttbr, input_bits, usable = _stage1_start(va, tcr, ttbr0, ttbr1)
+    if not usable:
+        return ZERO, ZERO, ZERO, ZERO, TRANSLATION, ZERO
+    level = np.uint64(4) - (input_bits - np.uint64(4)) // NINE
+    output_bits = _output_bits((tcr >> np.uint64(32)) & np.uint64(7))
+    top = _shift(level)
+    table = ttbr & np.uint64(0x0000_FFFF_FFFF_FFFE) & ~((ONE << (input_bits - top + THREE)) - ONE)
+    index = (va & ((ONE << input_bits) - ONE)) >> top
+    hierarchical = ZERO
+    if table >> output_bits != ZERO:
+        return ZERO, ZERO, ZERO, ZERO, ADDRESS_SIZE, ZERO
+    while True:
+        where = table + (index << THREE)
+        address = where
+        if two_stages != ZERO:
+            address, leaf, s2_level, status = stage2(memory, base, vttbr, vtcr, where)
+            if status == ZERO and stage2_permissions(leaf) & READ == ZERO:
+                status = PERMISSION + s2_level
+            if status != ZERO:
+                return ZERO, ZERO, s2_level, ZERO, status, where | ONE
+        word = (address - base) >> THREE
+        if address < base or word >= np.uint64(memory.shape[0]):
+            return ZERO, ZERO, level, ZERO, EXTERNAL_ON_WALK + level, ZERO
+        descriptor = memory[word]
+        if descriptor & ONE == ZERO or (descriptor & TWO == ZERO and (level == ZERO or level == THREE)):
+            return ZERO, ZERO, level, ZERO, TRANSLATION + level, ZERO
+        output = descriptor & ADDRESS_MASK
+        if output >> output_bits != ZERO:
+            return ZERO, ZERO, level, ZERO, ADDRESS_SIZE + level, ZERO
+        if level == THREE or descriptor & TWO == ZERO:
+            if descriptor & ACCESS_FLAG_BIT == ZERO:
+                return ZERO, ZERO, level, ZERO, ACCESS_FLAG + level, ZERO
+            offset = (ONE << _shift(level)) - ONE
+            permissions = stage1_permissions(descriptor, hierarchical, wxn)
+            return (output & ~offset) | (va & offset), permissions, level, descriptor & NOT_GLOBAL, ZERO, ZERO
+        hierarchical |= descriptor
+        table = output
+        level += ONE
+        index = (va >> _shift(level)) & np.uint64(0x1FF)
+
+
+@hot
+def translate(memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two_stages):  # type: ignore[no-untyped-def]
+    """Both stages for one access, with permissions, in the order the architecture gives faults (D8.15.3).
+
+    kind: READ, WRITE or FETCH. el0: nonzero when checked as EL0. two_stages: HCR_EL2.VM.
+    Returns (pa, leaf, ipa, status, stage, s1ptw). `leaf` packs what a TLB entry needs: permission bits 8:0, the smaller
+    of both page shifts in bits 21:16, not-global bit 11, stage-1 level 25:24, stage-2 level 27:26.
+    """
+    level1, ng, shift = ZERO, ZERO, np.uint64(39)
+    ipa, permissions = va, np.uint64(0x3F)
+    if sctlr & ONE != ZERO:
+        ipa, permissions, level1, ng, status, walked = stage1(
+            memory, base, va, tcr, ttbr0, ttbr1, sctlr & WXN != ZERO, vttbr, vtcr, two_stages
+        )
+        if walked != ZERO:
+            return ZERO, ZERO, walked & ~ONE, status, TWO, ONE
+        if status == ZERO and (permissions >> (EL0_SHIFT if el0 != ZERO else ZERO)) & kind == ZERO:
+            status = PERMISSION + level1
+        if status != ZERO:
+            return ZERO, ZERO, ZERO, status, ONE, ZERO
+        shift = _shift(level1)
+    elif va >> np.uint64(44) != ZERO:
+        return ZERO, ZERO, ZERO, ADDRESS_SIZE, ONE, ZERO
+    pa, level2, s2 = ipa, ZERO, np.uint64(7)
+    if two_stages != ZERO:
+        pa, descriptor, level2, status = stage2(memory, base, vttbr, vtcr, ipa)
+        s2 = stage2_permissions(descriptor)
+        if status == ZERO and s2 & kind == ZERO:
+            status = PERMISSION + level2
+        if status != ZERO:
+            return ZERO, ZERO, ipa, status, TWO, ZERO
+        shift = min(shift, _shift(level2))
+    leaf = permissions | (s2 << S2_SHIFT) | ng | (shift << np.uint64(16))
+    leaf |= (level1 << np.uint64(24)) | (level2 << np.uint64(26))
+    return pa, leaf, ipa, ZERO, ZERO, ZERO
