@@ -1,8 +1,12 @@
 """Builds the guest kernels: C and A64 assembly in, `minivisor/guests/NAME.elf` out.
 
-The compiler is the `ziglang` wheel (Clang and LLD in one), so no system toolchain is needed on any platform. A guest is
-one row of `GUESTS`. It is built again only when a file it could depend on is newer than its ELF: its own folder, `lib/`,
-this script. The same sources and the same wheel give the same bytes: no debug information, no build id, no absolute path.
+The compiler is the `ziglang` wheel (Clang and LLD in one), so no system toolchain is needed on any platform. A guest
+is one row of `GUESTS`. It is built again only when a file it could depend on is newer than its ELF: its own folder,
+`lib/`, this script. The same sources and the same wheel give the same bytes: no debug information, no build id, no
+absolute path.
+
+Besides C and assembly there is one more kind of source, a text file of small pictures drawn in '#' and '.', such as the
+font; `picture_table` makes a C table of it.
 """
 
 from __future__ import annotations
@@ -20,14 +24,16 @@ OUTPUT = HERE.parent / "minivisor" / "guests"
 SCRATCH = HERE.parent / "build" / "guest-kernels"
 
 COMPILE = (
-    "-target aarch64-freestanding-none -mcpu=cortex_a72 -std=gnu11 -O2 -g0 -ffreestanding -nostdlib -fno-pic "
-    "-fno-stack-protector -fno-sanitize=all -fno-asynchronous-unwind-tables -fomit-frame-pointer -ffp-contract=off "
-    "-Wall -Wextra -Werror"
-).split()
+    "-target aarch64-freestanding-none -std=gnu11 -O2 -g0 -ffreestanding -nostdlib -fno-pic -fno-stack-protector "
+    "-fno-sanitize=all -fno-asynchronous-unwind-tables -fomit-frame-pointer -ffp-contract=off -Wall -Wextra -Werror "
+    "-Ilib -Ipersona"
+).split()  # noqa: SIM905 (options read better as a command line)
 # With its MMU off a guest may not make unaligned accesses, and a kernel that leaves the FP registers to others must not
-# touch them (DDI 0487, B2.7.2 and CPACR_EL1.FPEN): sources that do arithmetic in floating point ask for it by name.
-INTEGER_ONLY = ["-mstrict-align", "-mgeneral-regs-only"]
-FLOATING_POINT = frozenset({"persona/app.c", "persona/app_fp.c", "bench/workload.c"})
+# touch them (DDI 0487, B2.7.2 and CPACR_EL1.FPEN): sources that compute in floating point are named. The features are
+# part of -mcpu, because zig spells out every one of them to Clang and so undoes -mgeneral-regs-only and -mstrict-align.
+INTEGER_ONLY = "-mcpu=generic-neon-fp_armv8+strict_align"
+WITH_FLOATING_POINT = "-mcpu=cortex_a72"
+FLOATING_POINT = frozenset({"persona/app_fp.S", "persona/app_fp.c", "bench/workload.c"})
 LINK = ["-z", "max-page-size=4096", "-z", "noexecstack", "--no-undefined", "--fatal-warnings", "--build-id=none"]
 
 
@@ -51,8 +57,16 @@ class Guest:
 
 
 CONSOLE = ("lib/pl011.c", "lib/print.c", "lib/string.c")
+MMU = ("lib/mmu.c", "lib/mmu_enable.S")
+KERNEL = ("boot.S", "vectors.S", "platform.c", "tables.c", "kernel.c", "gic.c", "tick.c", "events.c", "console.c")
+APP = ("app_start.S", "app.c", "app_draw.c", "app_fp.S", "app_fp.c", "app_icons.txt")
+PERSONA = (
+    *(f"persona/{name}" for name in (*KERNEL, "system_calls.c", "screen.c", "font.txt", *APP)),
+    *("lib/fdt.c", *MMU, *CONSOLE),
+)
 GUESTS = (
     Guest("hello", "lib/identity.ld", ("lib/start.S", "hello/hello.c", *CONSOLE)),
+    Guest("persona", "persona/persona.ld", PERSONA),
 )
 
 
@@ -70,16 +84,45 @@ def zig(*arguments: str) -> None:
     if "No module named ziglang" in done.stderr:
         raise BuildError("the compiler is missing: expected the `ziglang` wheel (pip install ziglang)")
     if done.returncode:
-        raise BuildError(f"zig {' '.join(arguments)}\n{done.stderr.strip()}")
+        raise BuildError(f"`zig {arguments[0]}` failed\n{done.stderr.strip()}")
+
+
+def pictures(drawing: str) -> list[list[str]]:
+    """The pictures in a drawing, each a list of equally long rows of '#' and '.'.
+
+    Paragraphs made of nothing but '#', '.' and spaces are rows of pictures side by side; any other paragraph is prose.
+    """
+    found: list[list[str]] = []
+    for paragraph in drawing.split("\n\n"):
+        lines = [line.split() for line in paragraph.splitlines()]
+        if set(paragraph) <= set("#. \n"):
+            found.extend([list(picture) for picture in zip(*lines, strict=True)])
+    return found
+
+
+def picture_table(symbol: str, drawing: str) -> str:
+    """C source that defines `symbol` as an array of struct picture (persona/pictures.h)."""
+    rows = []
+    for picture in pictures(drawing):
+        width = len(picture[0])
+        if not 0 < width <= 16 or len(picture) > 16 or any(len(row) != width for row in picture):
+            raise BuildError(f"{symbol}.txt: a picture is at most 16 by 16, its rows equally long: {picture}")
+        bits = ", ".join(f"0x{int(row.replace('#', '1').replace('.', '0').ljust(16, '0'), 2):04x}" for row in picture)
+        rows.append(f"    {{{width}, {len(picture)}, {{{bits}}}}},\n")
+    return f'#include "pictures.h"\n\nconst struct picture {symbol}[] = {{\n{"".join(rows)}}};\n'
 
 
 def compile_source(source: str, objects: Path) -> str:
     """Compile one file under guest-kernels/ and return the path of its object file."""
     target = objects / (source.replace("/", "_") + ".o")
-    options = [] if source in FLOATING_POINT else INTEGER_ONLY
+    if source.endswith(".txt"):
+        drawn = objects / (Path(source).stem + ".c")
+        drawn.write_text(picture_table(Path(source).stem, (HERE / source).read_text()))
+        source = str(drawn)
+    options = [WITH_FLOATING_POINT if source in FLOATING_POINT else INTEGER_ONLY]
     if source == "lib/string.c":
-        options = [*options, "-fno-builtin"]
-    zig("cc", *COMPILE, *options, "-Ilib", "-c", source, "-o", str(target))
+        options.append("-fno-builtin")
+    zig("cc", *COMPILE, *options, "-c", source, "-o", str(target))
     return str(target)
 
 
