@@ -2,6 +2,7 @@
 # Make .venv and install minivisor into it, editable, with all extras, at exactly the versions of constraints.txt.
 #
 #   setup.sh STAMP      STAMP is created when all went well, so that make need not call this again
+#   PYTHON=python3.12   which interpreter to use, instead of the first one that will do
 #
 # On a bare Debian python3-venv is a package of its own: root gets it installed, anybody else is told its name.
 # Wheels only: no compiler is needed, and a package without one is an error here and not ten minutes later.
@@ -13,7 +14,7 @@ usable() {
 }
 
 find_python() {
-    for python in ${PYTHON:-} python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+    for python in ${PYTHON:-python3 python3.13 python3.12 python3.11 /usr/bin/python3}; do
         if usable "$python"; then echo "$python"; return; fi
     done
 }
@@ -34,7 +35,7 @@ if ! { [ -x .venv/bin/python ] && usable .venv/bin/python && .venv/bin/python -m
     "$python" -m venv --clear .venv
 fi
 echo "setup: installing into .venv (once; a minute or two)"
-pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check install --only-binary :all: -c constraints.txt "$@"; }
+pip() { .venv/bin/python -m pip -qq --disable-pip-version-check install --only-binary :all: -c constraints.txt "$@"; }
 pip pip hatchling editables
 pip --no-build-isolation --editable '.[notebooks,grading,guests,dev]'
 rm -f .venv/.installed-*

@@ -20,14 +20,19 @@ from minivisor.errors import MissingPartError, OptionError, fault
 __all__ = ["command", "copy_material", "first_notebook"]
 
 
+def files(folder: Path, pattern: str = "*") -> list[Path]:
+    """The files below a folder that are somebody's work: not hidden ones, not what Jupyter and Python leave behind."""
+    below = [(path, path.relative_to(folder).parts) for path in sorted(folder.rglob(pattern)) if path.is_file()]
+    return [path for path, parts in below if not any(part.startswith((".", "__pycache__")) for part in parts)]
+
+
 def copy_material(folder: Path) -> int:
     """Copy chapters and labs into `folder`, leaving alone whatever is there. Returns the number of files copied."""
     copied = 0
     for name, source in checkout.material().items():
-        for file in sorted(source.rglob("*")):
+        for file in files(source):
             target = folder / name / file.relative_to(source)
-            hidden = any(part.startswith((".", "__pycache__")) for part in file.relative_to(source).parts)
-            if file.is_file() and not hidden and not target.exists():
+            if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
                 copied += 1
@@ -36,7 +41,7 @@ def copy_material(folder: Path) -> int:
 
 def first_notebook(folder: Path) -> str:
     """The page Lab opens on: the first chapter's path below `folder`, or nothing when there is none."""
-    notebooks = sorted((folder / "chapters").rglob("*.ipynb"))
+    notebooks = files(folder / "chapters", "*.ipynb")
     return notebooks[0].relative_to(folder).as_posix() if notebooks else ""
 
 
