@@ -1,0 +1,247 @@
+"""Keeping a trace: a ring of chunks that is cheap to append to, and a digest that the ring's losses do not change.
+
+A row is packed with `struct` straight into a preallocated chunk (well under 1.5 µs). A full chunk is hashed once, then
+kept; when more than `limit` records are kept, the oldest chunk goes and is counted in `lost`. So the digest always
+covers every record since the start, whatever the ring still holds, and reading it changes nothing.
+
+Two runs of the same images, input log and seed have one digest, on either MMU engine and at either speed; that is what
+replay, grading and the security tests stand on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from minivisor.trace import file, records
+from minivisor.trace.digest import Digest
+from minivisor.trace.file import Document, Metadata
+from minivisor.trace.records import DTYPE, NOBODY, ROW, Kind, Record, Rows
+from minivisor.trace.table import Table
+
+__all__ = ["Metadata", "Trace"]
+
+CHUNK = 4096
+"""Records in one chunk: the granule in which the ring forgets."""
+TEXTS = 4096
+"""Different texts a trace keeps: a guest that is reset for ever must not fill the host."""
+
+
+class Trace:
+    """The records of one run, oldest first.
+
+    limit: how many records to keep at least (rounded up to chunks of 4,096; 80 bytes each). Arguments of the appending
+    methods are integers: u64 for times, registers and addresses, or struct.error is raised.
+    """
+
+    def __init__(self, metadata: Metadata | None = None, limit: int = 500_000) -> None:
+        if limit < 1:
+            raise ValueError(f"trace limit: {limit}, expected at least 1 record")
+        self.metadata = metadata or Metadata()
+        self.lost = 0
+        self.texts: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._full: deque[Rows] = deque()
+        self._keep = -(-limit // CHUNK)
+        self._buffer = bytearray(CHUNK * ROW.size)
+        self._at = 0
+        self._hash = Digest()
+        self._sealed: str | None = None
+
+    # ── appending ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def append(self, record: Record) -> None:
+        """Append any record. The methods below do the same for one kind each, several times faster."""
+        self._row(*records.encode(record))
+
+    def _row(
+        self, time: int, kind: int, vcpu: int, outcome: int = 0, detail: int = 0, number: int = 0, retired: int = 0,
+        pc: int = 0, esr: int = 0, far: int = 0, ipa: int = 0, value: int = 0, argument: int = 0, host: int = 0,
+    ) -> None:  # fmt: skip
+        at = self._at
+        if at == len(self._buffer):
+            at = self._next_chunk()
+        ROW.pack_into(
+            self._buffer, at,
+            time, kind, vcpu, outcome, detail, number, retired, pc, esr, far, ipa, value, argument, host,
+        )  # fmt: skip
+        self._at = at + ROW.size
+
+    def _next_chunk(self) -> int:
+        """Hash and keep the full chunk, drop the oldest beyond the limit, and start an empty one."""
+        self._refuse_when_loaded()
+        rows = np.frombuffer(self._buffer, DTYPE)
+        self._hash.update(rows)
+        self._full.append(rows)
+        if len(self._full) > self._keep:
+            self.lost += len(self._full.popleft())
+        self._buffer = bytearray(CHUNK * ROW.size)
+        return 0
+
+    def _refuse_when_loaded(self) -> None:
+        if self._sealed is not None:
+            raise TypeError("a loaded trace is a document: it cannot be appended to")
+
+    def exit(
+        self, time: int, vcpu: int, retired: int, pc: int, esr: int, far: int = 0, ipa: int = 0, outcome: int = 0,
+        value: int = 0, host: int = 0, cause: int = 0,
+    ) -> None:  # fmt: skip
+        """An exception to EL2 and its outcome (records.ExitRecord)."""
+        self._row(time, Kind.EXIT, vcpu, outcome, cause, 0, retired, pc, esr, far, ipa, value, 0, host)
+
+    def switch(self, time: int, vcpu: int, previous: int, reason: int, retired: int = 0, host: int = 0) -> None:
+        """A world switch from `previous` to `vcpu` (records.SwitchRecord)."""
+        self._row(time, Kind.SWITCH, vcpu, 0, reason, previous, retired, host=host)
+
+    def irq(self, time: int, vcpu: int, event: int, intid: int, priority: int = 0, slot: int = 0) -> None:
+        """A step of a virtual interrupt's life (records.IrqRecord)."""
+        self._row(time, Kind.IRQ, vcpu, 0, event, intid, value=priority, argument=slot)
+
+    def timer(self, time: int, vcpu: int, event: int, intid: int, deadline: int = 0) -> None:
+        """A timer armed, fired or cancelled (records.TimerRecord)."""
+        self._row(time, Kind.TIMER, vcpu, 0, event, intid, value=deadline)
+
+    def psci(
+        self, time: int, vcpu: int, function: int, x1: int, x2: int, x3: int, result: int, host: int = 0
+    ) -> None:
+        """A PSCI or SMCCC call (records.PsciRecord)."""
+        self._row(time, Kind.PSCI, vcpu, 0, 0, function, far=x1, ipa=x2, value=result, argument=x3, host=host)
+
+    def sched(self, time: int, vcpu: int, slice: int, runnable: int = 0, host: int = 0) -> None:
+        """A scheduling decision (records.SchedRecord)."""
+        self._row(time, Kind.SCHED, vcpu, 0, 0, runnable, value=slice, host=host)
+
+    def input(self, time: int, vcpu: int, event: int, code: int, position: int = 0) -> None:
+        """A key or touch (records.InputRecord)."""
+        self._row(time, Kind.INPUT, vcpu, 0, event, code, value=position)
+
+    def frame(self, time: int, vcpu: int, sequence: int, pixels: int, host: int = 0) -> None:
+        """A composed frame (records.FrameRecord)."""
+        self._row(time, Kind.FRAME, vcpu, 0, 0, sequence, value=pixels, host=host)
+
+    def foreground(self, time: int, vcpu: int, previous: int = NOBODY) -> None:
+        """Another persona in front (records.ForegroundRecord)."""
+        self._row(time, Kind.FOREGROUND, vcpu, 0, 0, previous)
+
+    def start(self, time: int, vcpu: int, pc: int, context: int = 0) -> None:
+        """A vCPU starts (records.StartRecord)."""
+        self._row(time, Kind.START, vcpu, 0, 0, 0, 0, pc, value=context)
+
+    def stop(
+        self, time: int, vcpu: int, reason: int, words: str, retired: int = 0, pc: int = 0, esr: int = 0, far: int = 0
+    ) -> None:
+        """A vCPU ends, and why in words (records.StopRecord)."""
+        self._row(time, Kind.STOP, vcpu, 0, reason, self.text(words), retired, pc, esr, far)
+
+    def text(self, words: str) -> int:
+        """The number of a text that records refer to; the same words have the same number."""
+        self._refuse_when_loaded()
+        if len(self.texts) == TEXTS and words not in self._numbers:
+            return TEXTS - 1
+        if words not in self._numbers:
+            self._numbers[words] = len(self.texts)
+            self.texts.append(words)
+        return self._numbers[words]
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def __len__(self) -> int:
+        """Records kept. `total` counts the lost ones too."""
+        return sum(map(len, self._full)) + self._at // ROW.size
+
+    @property
+    def total(self) -> int:
+        return self.lost + len(self)
+
+    def rows(self, since: int = 0) -> Rows:
+        """Kept records from number `since` (0 is the first of the run) as one structured array, a copy."""
+        skip = max(0, since - self.lost)
+        parts = []
+        for part in (*self._full, np.frombuffer(self._buffer, DTYPE, self._at // ROW.size)):
+            parts.append(part[skip:])
+            skip = max(0, skip - len(part))
+        return np.concatenate(parts)
+
+    def select(self, kind: int, vcpu: int | None = None) -> Rows:
+        """Kept records of one kind, of one vCPU if given."""
+        rows = self.rows()
+        wanted = np.equal(rows["kind"], kind) & (True if vcpu is None else np.equal(rows["vcpu"], vcpu))
+        selected: Rows = rows[wanted]
+        return selected
+
+    def __iter__(self) -> Iterator[Record]:
+        for row in self.rows().tolist():
+            yield records.decode(row)
+
+    def __getitem__(self, index: int) -> Record:
+        """One kept record; 0 is the oldest kept, -1 the newest."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"record {index} of {len(self)} kept")
+        number = self.total + index if index < 0 else self.lost + index
+        return records.decode(self.rows(number)[0].item())
+
+    def digest(self) -> str:
+        """32 hexadecimal digits over every record of the run, kept or lost, and its texts."""
+        if self._sealed is not None:
+            return self._sealed
+        so_far = self._hash.copy()
+        so_far.update(np.frombuffer(self._buffer, DTYPE, self._at // ROW.size))
+        return so_far.hexdigest(self.texts)
+
+    # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def exits_by_class(self) -> Table:
+        """Exits by exception class, a column for each vCPU that had any, most frequent first."""
+        exits = self.select(Kind.EXIT)
+        vcpus = [int(vcpu) for vcpu in np.unique(exits["vcpu"])]
+        causes, classes = exits["detail"], exits["esr"] >> np.uint64(26) & np.uint64(0x3F)
+        counted: list[tuple[str, list[int]]] = []
+        for cause, ec in sorted(set(zip(causes.tolist(), classes.tolist(), strict=True))):
+            of_class = exits["vcpu"][(causes == cause) & (classes == ec)]
+            counts = [int(np.count_nonzero(of_class == vcpu)) for vcpu in vcpus]
+            counted.append((records.exit_class(cause, ec << 26), counts))
+        counted.sort(key=lambda entry: (-sum(entry[1]), entry[0]))
+        headings = ("exit class", *(self.metadata.name(vcpu) for vcpu in vcpus), "total")
+        return Table(headings, tuple((name, *counts, sum(counts)) for name, counts in counted))
+
+    def table(self, last: int = 20) -> Table:
+        """The newest `last` records in words."""
+        first = max(0, self.total - last)
+        decoded = [records.decode(row) for row in self.rows(first).tolist()]
+        rows = tuple(
+            (record.time, self.metadata.name(record.vcpu), record.kind.name, self._words(record)) for record in decoded
+        )
+        title = f"{self.total:,} records" + (f", the first {self.lost:,} lost" if self.lost else "")
+        return Table(("time ns", "vcpu", "kind", "what"), rows, title)
+
+    def _words(self, record: Record) -> str:
+        if isinstance(record, records.StopRecord):
+            return f"{record.reason.name.lower().replace('_', ' ')}: {self.texts[record.text]}"
+        return record.describe()
+
+    def __repr__(self) -> str:
+        return f"<Trace of {self.total:,} records, {self.lost:,} lost, digest {self.digest()[:12]}…>"
+
+    def _repr_html_(self) -> str:
+        return self.exits_by_class()._repr_html_()
+
+    # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def save(self, path: str | Path) -> None:
+        """Write the trace to a file, whole or not at all (format: `minivisor.trace.file`), or raise TraceError."""
+        document = Document(self.metadata, self.rows(), self.lost, tuple(self.texts), self.digest())
+        file.write(document, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file that `save` wrote, as a trace that cannot be appended to. TraceError for anything else."""
+        document = file.read(Path(path))
+        trace = cls(document.metadata)
+        trace._buffer = bytearray()
+        trace._full.append(document.rows)
+        trace.lost, trace.texts, trace._sealed = document.lost, list(document.texts), document.digest
+        return trace
