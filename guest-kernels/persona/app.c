@@ -153,11 +153,23 @@ static void take_keys(void)
     update_keys();
 }
 
+static void take_tick(void)
+{
+    unsigned before = self.ticks;
+    describe(&self);
+    if (self.ticks / COUNTER_STEP != before / COUNTER_STEP) {
+        update_counter();
+        update_clock();
+    }
+    if (floating && self.ticks / TICK_HZ != before / TICK_HZ)
+        fp_report(self.name);
+}
+
 static long wait(void)
 {
     unsigned long spin = spinning ? SPIN : 0;
     if (floating)
-        return fp_wait(self.name, !spinning, spin);
+        return fp_wait(!spinning, spin);
     for (; spin; spin--)
         __asm__ volatile(""); /* work that the compiler may not remove */
     return wait_for_event(!spinning);
@@ -171,12 +183,7 @@ void app_main(void)
         long events = wait();
         if (events & EVENT_KEY)
             take_keys();
-        unsigned drawn = self.ticks / COUNTER_STEP;
         if (events & EVENT_TICK)
-            describe(&self);
-        if (self.ticks / COUNTER_STEP != drawn) {
-            update_counter();
-            update_clock();
-        }
+            take_tick();
     }
 }

@@ -49,7 +49,7 @@ struct fp_state {
     unsigned long fpcr, fpsr;
     double v[64]; /* two lanes for each of V0..V31 */
 };
-#define FP_REPORT 100 /* waits between two lines on the console */
 long fp_hold(struct fp_state *state, long block, unsigned long spin);
 void fp_start(unsigned seed);
-long fp_wait(const char *name, int block, unsigned long spin); /* wait_for_event with FP state at stake */
+long fp_wait(int block, unsigned long spin); /* wait_for_event with FP state at stake */
+void fp_report(const char *name);            /* one line on the console */
