@@ -1,0 +1,222 @@
+"""The virtual GICv2 behind its registers: the state of every interrupt, and the way into and out of list registers.
+
+Each interrupt is pending for up to three reasons: a line that is high (level sensitive), a latch set by a rising edge
+or by the guest (GICD_ISPENDR), or, for an SGI, the CPUs that sent it. On the way into a list register the latch or the
+sender moves along with it; what the guest has not acknowledged moves back. So nothing is counted twice, and an edge
+that comes while the last one is being handled is kept.
+
+A line is never moved: it is looked at again each time. An interrupt that was completed while its line is still high is
+pending again, one whose line fell before the guest saw it is not (IHI 0048B, 3.2.4). For the same reason an active
+level interrupt is not listed as "pending and active": by the time it is completed the guest has usually silenced the
+device.
+
+Interrupts 0-15 are SGIs, 16-31 PPIs, one of each per vCPU; 32-127 are SPIs, shared. All are in Group 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from typing import Any
+
+from minivisor.arch.gic import PPIS, SGIS, SPIS, IrqState
+from minivisor.hypervisor import list_registers
+from minivisor.hypervisor.list_registers import EMPTY
+from minivisor.stages import Irq, ListRegister, Vcpu
+
+__all__ = ["INTERRUPTS", "Interrupt", "Vgic"]
+
+INTERRUPTS = 128
+PRIVATE = SPIS.start
+
+Flush = Callable[[Sequence[Irq], Sequence[ListRegister]], tuple[tuple[ListRegister, ...], tuple[Irq, ...]]]
+Fold = Callable[[Sequence[ListRegister]], tuple[tuple[int, ...], tuple[Irq, ...]]]
+Target = Callable[[Irq, Sequence[Vcpu]], int]
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """One interrupt. senders: one bit for each CPU that sent this SGI. sender, holder: of the activation, if active."""
+
+    intid: int
+    enabled: bool = False
+    edge: bool = False
+    priority: int = 0
+    targets: int = 0
+    physical: int | None = None
+
+    line: bool = False
+    latch: bool = False
+    senders: int = 0
+
+    active: bool = False
+    sender: int = 0
+    holder: int = 0
+
+    @property
+    def pending(self) -> bool:
+        return self.latch or self.senders != 0 or (self.line and not self.edge)
+
+
+class Vgic:
+    """The interrupts of one persona.
+
+    cpus: 1 to 8. vcpus: the persona's vCPUs as they are now, for `target`; all online if not given.
+    flush, fold, target: the replaceable parts.
+    """
+
+    def __init__(
+        self,
+        cpus: int = 1,
+        vcpus: Callable[[], Sequence[Vcpu]] | None = None,
+        flush: Flush = list_registers.flush,
+        fold: Fold = list_registers.fold,
+        target: Target = list_registers.target,
+    ) -> None:
+        if not 1 <= cpus <= 8:
+            raise ValueError(f"vgic: got {cpus} vCPUs, expected 1 to 8 (IHI 0048B, 4.3.2)")
+        always = [Vcpu(index, "") for index in range(cpus)]
+        self.cpus = cpus
+        self.enabled = False  # GICD_CTLR.EnableGrp0
+        self._vcpus = vcpus or (lambda: always)
+        self._flush, self._fold, self._target = flush, fold, target
+        self._private = [[_private(intid) for intid in range(PRIVATE)] for _ in range(cpus)]
+        self._shared = [Interrupt(intid, targets=1) for intid in range(PRIVATE, INTERRUPTS)]
+        self._busy: list[dict[int, Interrupt]] = [{} for _ in range(cpus + 1)]  # the last one is for SPIs
+        self._flight: list[list[tuple[Interrupt, bool]]] = [[] for _ in range(cpus)]
+
+    # ── lines and senders ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def interrupt(self, intid: int, cpu: int) -> Interrupt | None:
+        """One interrupt as `cpu` sees it, None beyond the last. After changing it, call `settle`."""
+        if intid < PRIVATE:
+            return self._private[cpu][intid]
+        return self._shared[intid - PRIVATE] if intid < INTERRUPTS else None
+
+    def settle(self, interrupt: Interrupt, cpu: int) -> None:
+        """Note whether an interrupt is pending or active now, so that a world switch looks at busy ones only."""
+        busy = self._busy[cpu if interrupt.intid < PRIVATE else self.cpus]
+        if interrupt.pending or interrupt.active:
+            busy[interrupt.intid] = interrupt
+        else:
+            busy.pop(interrupt.intid, None)
+
+    def set_line(self, intid: int, level: bool, cpu: int = 0) -> None:
+        """A device drives its line. cpu: whose, for PPIs. Rising edges of an edge-triggered interrupt are latched."""
+        interrupt = self.interrupt(intid, cpu)
+        if interrupt is None or intid < PPIS.start:
+            raise ValueError(f"vgic: got interrupt {intid}, expected a PPI or SPI, {PPIS.start} to {INTERRUPTS - 1}")
+        if interrupt.edge and level and not interrupt.line:
+            interrupt.latch = True
+        interrupt.line = level
+        self.settle(interrupt, cpu)
+
+    def send(self, sgi: int, sender: int, targets: int) -> None:
+        """SGI `sgi` from vCPU `sender` to each vCPU with a bit in `targets`."""
+        for cpu in range(self.cpus):
+            if targets >> cpu & 1:
+                self._private[cpu][sgi].senders |= 1 << sender
+                self.settle(self._private[cpu][sgi], cpu)
+
+    def forward(self, intid: int, physical: int) -> None:
+        """Tie a virtual PPI or SPI to a physical interrupt, which the guest's EOI deactivates (LR.HW)."""
+        for cpu in range(self.cpus if intid < PRIVATE else 1):
+            interrupt = self.interrupt(intid, cpu)
+            if interrupt is not None:
+                interrupt.physical = physical
+
+    # ── into and out of the list registers ───────────────────────────────────────────────────────────────────────────
+
+    def pending(self, cpu: int) -> list[Irq]:
+        """What wants a list register of this vCPU: active interrupts, then pending ones, most urgent first."""
+        busy = chain(self._busy[cpu].values(), self._busy[self.cpus].values())
+        wanting = (self._wanting(interrupt, cpu) for interrupt in busy)
+        return sorted((irq for irq in wanting if irq is not None), key=list_registers.urgency)
+
+    def signals(self, cpu: int) -> bool:
+        """Is there something new for this vCPU: what ends a WFI."""
+        return any(irq.pending for irq in self.pending(cpu))
+
+    def enter(self, cpu: int, count: int) -> tuple[tuple[ListRegister, ...], tuple[Irq, ...]]:
+        """Flush before the guest runs: (list registers, spilled). count: how many list registers there are.
+
+        While something is spilled, the underflow maintenance interrupt (GICH_HCR.UIE) should bring us back here.
+        """
+        registers, spilled = self._flush(self.pending(cpu), (EMPTY,) * count)
+        for register in registers:
+            interrupt = self.interrupt(register.intid, cpu)
+            if register.state and interrupt is not None:
+                self._flight[cpu].append((interrupt, interrupt.latch))
+                self._take(interrupt, register, cpu)
+        return registers, spilled
+
+    def leave(self, cpu: int, registers: Sequence[ListRegister]) -> None:
+        """Fold after the guest ran, before anything else looks at the vGIC."""
+        completed, listed = self._fold(registers)
+        still = {irq.intid: irq for irq in listed}
+        for interrupt, latched in self._flight[cpu]:
+            irq = still.get(interrupt.intid)
+            if irq is not None:
+                self._put_back(interrupt, irq, latched, cpu)
+            elif interrupt.intid in completed:
+                interrupt.active = False
+            self.settle(interrupt, cpu)
+        self._flight[cpu].clear()
+
+    def _take(self, interrupt: Interrupt, register: ListRegister, cpu: int) -> None:
+        if register.state & IrqState.PENDING:
+            interrupt.latch = False
+            interrupt.senders &= ~(1 << register.source)
+        self.settle(interrupt, cpu)
+
+    def _put_back(self, interrupt: Interrupt, irq: Irq, latched: bool, cpu: int) -> None:
+        interrupt.active = irq.active
+        if irq.active:
+            interrupt.sender, interrupt.holder = irq.source, cpu
+        if irq.pending and interrupt.intid in SGIS:
+            interrupt.senders |= 1 << irq.source
+        elif irq.pending:
+            interrupt.latch |= latched
+
+    def _wanting(self, interrupt: Interrupt, cpu: int) -> Irq | None:
+        pending = interrupt.pending and interrupt.enabled and self.enabled
+        irq = Irq(interrupt.intid, interrupt.priority, physical=interrupt.physical)
+        if interrupt.active:
+            # An SGI's next sender has no place in the list register of the active one, and LR.HW allows one state only.
+            both = pending and interrupt.edge and interrupt.intid not in SGIS and interrupt.physical is None
+            again = pending and not both
+            mine = interrupt.intid < PRIVATE or interrupt.holder == cpu
+            return replace(irq, source=interrupt.sender, level=again, active=True, pending=both) if mine else None
+        if not pending or (interrupt.intid >= PRIVATE and self._route(irq, interrupt.targets) != cpu):
+            return None
+        first = interrupt.senders & -interrupt.senders
+        again = interrupt.senders != first or (interrupt.line and not interrupt.edge)
+        return replace(irq, source=max(first.bit_length() - 1, 0), level=again)
+
+    def _route(self, irq: Irq, targets: int) -> int | None:
+        named = [vcpu for vcpu in self._vcpus() if targets >> vcpu.index & 1]
+        return self._target(irq, named) if named else None
+
+    # ── snapshots ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def state(self) -> dict[str, Any]:
+        """Everything a snapshot needs, as numbers; to be taken outside `enter` and `leave`."""
+        return {"enabled": self.enabled, "interrupts": [asdict(interrupt) for interrupt, _ in self._all()]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` returned."""
+        self.enabled = state["enabled"]
+        for (interrupt, cpu), saved in zip(self._all(), state["interrupts"], strict=True):
+            for name, value in saved.items():
+                setattr(interrupt, name, value)
+            self.settle(interrupt, cpu)
+
+    def _all(self) -> Iterator[tuple[Interrupt, int]]:
+        for cpu, bank in enumerate(self._private):
+            yield from ((interrupt, cpu) for interrupt in bank)
+        yield from ((interrupt, 0) for interrupt in self._shared)
+
+
+def _private(intid: int) -> Interrupt:
+    return Interrupt(intid, enabled=intid in SGIS, edge=intid in SGIS)

@@ -1,0 +1,236 @@
+"""The vGIC through list registers against an interrupt controller that needs none."""
+
+import json
+import random
+
+import pytest
+
+from minivisor.hypervisor.list_registers import EMPTY
+from minivisor.hypervisor.vgic import Vgic
+from minivisor.stages import Vcpu
+from tests.naive_vgic import SPURIOUS, Gic, ListRegisterInterface
+
+IDS = [0, 1, 5, 15, *range(16, 32), *range(32, 76)]  # 64 interrupts of every kind
+
+
+class Rig:
+    """One vCPU, run in the way the hypervisor does it, beside the controller without list registers."""
+
+    def __init__(self, seed, count):
+        rng = self.rng = random.Random(seed)
+        self.count = count
+        self.vgic = Vgic(8)
+        self.vgic.enabled = True
+        priority = {intid: rng.randrange(32) << 3 for intid in IDS}
+        edge = {intid for intid in IDS if intid < 16 or (intid >= 32 and rng.random() < 0.5)}
+        self.naive = Gic(edge, priority)
+        self.naive.enabled = set(IDS)
+        for intid in IDS:
+            irq = self.vgic.interrupt(intid, 0)
+            irq.priority, irq.edge, irq.enabled = priority[intid], intid in edge, True
+        self.guest = ListRegisterInterface()
+        self.spilled = ()
+        self.handled = []
+        self.enter()
+
+    def enter(self):
+        registers, self.spilled = self.vgic.enter(0, self.count)
+        self.guest.registers = list(registers)
+        listed = [r.intid for r in registers if r.state]
+        assert len(set(listed)) == len(listed)
+
+    def exit(self):
+        self.vgic.leave(0, self.guest.registers)
+
+    def happen(self):
+        """Something outside the guest: an exit, a change in both, and back."""
+        rng, naive = self.rng, self.naive
+        self.exit()
+        intid = rng.choice(IDS)
+        if intid < 16:
+            sender = rng.randrange(8)
+            self.vgic.send(intid, sender, 1)
+            naive.senders.setdefault(intid, set()).add(sender)
+        elif rng.random() < 0.1:
+            irq = self.vgic.interrupt(intid, 0)
+            irq.enabled = not irq.enabled
+            naive.enabled ^= {intid}
+        else:
+            level = rng.random() < 0.6
+            self.vgic.set_line(intid, level)
+            if level and intid not in naive.lines and intid in naive.edge:
+                naive.latched.add(intid)
+            naive.lines = naive.lines | {intid} if level else naive.lines - {intid}
+        self.enter()
+
+    def acknowledge(self):
+        if len(self.naive.active) >= self.count:
+            return  # no list register is left for a more urgent one: that is the price of having few
+        if self.spilled and self.guest.starved():
+            self.exit()
+            self.enter()
+        expected, found = self.naive.acknowledge(), self.guest.acknowledge()
+        assert found == expected
+        if found[0] != SPURIOUS:
+            self.handled.append(found[0])
+
+    def complete(self):
+        if self.naive.active:
+            intid = self.naive.complete()
+            if self.guest.complete(intid) or self.spilled:
+                self.exit()
+                self.enter()
+
+    def idle(self):
+        self.exit()
+        self.enter()
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 16])
+@pytest.mark.parametrize("seed", range(12))
+def test_random_schedules_of_64_interrupts(seed, count):
+    rig = Rig(seed, count)
+    for _ in range(600):
+        rig.rng.choices([rig.happen, rig.acknowledge, rig.complete, rig.idle], [5, 5, 4, 1])[0]()
+    rig.exit()
+    for intid in IDS:
+        if intid >= 16:
+            rig.vgic.set_line(intid, False)
+    rig.naive.lines.clear()
+    rig.enter()
+    for _ in range(300):
+        rig.acknowledge()
+        rig.complete()
+    assert len(rig.handled) > 80
+    rig.exit()
+    assert rig.naive.pending() == []
+    assert not rig.vgic.signals(0)
+
+
+@pytest.fixture
+def vgic():
+    vgic = Vgic(2)
+    vgic.enabled = True
+    for intid in (27, 33, 40):
+        for cpu in (0, 1):
+            vgic.interrupt(intid, cpu).enabled = True
+    return vgic
+
+
+def run(vgic, *actions, cpu=0, count=4):
+    """Enter, let the guest do things, leave. Returns what its acknowledges returned."""
+    guest = ListRegisterInterface()
+    guest.registers = list(vgic.enter(cpu, count)[0])
+    seen = [guest.acknowledge()[0] if action == "ack" else guest.complete(action) for action in actions]
+    vgic.leave(cpu, guest.registers)
+    return seen
+
+
+def test_a_level_interrupt_returns_while_its_line_is_high(vgic):
+    vgic.set_line(33, True)
+    assert run(vgic, "ack", 33) == [33, True]
+    assert run(vgic, "ack") == [33]
+    vgic.set_line(33, False)
+    assert run(vgic, 33, "ack") == [False, SPURIOUS]
+
+
+def test_a_line_that_fell_before_the_guest_saw_it_is_gone(vgic):
+    vgic.set_line(33, True)
+    run(vgic)
+    vgic.set_line(33, False)
+    assert run(vgic, "ack") == [SPURIOUS]
+
+
+def test_an_edge_while_the_last_one_is_handled_is_kept(vgic):
+    vgic.interrupt(40, 0).edge = True
+    vgic.set_line(40, True)
+    assert run(vgic, "ack") == [40]
+    vgic.set_line(40, False)
+    vgic.set_line(40, True)
+    assert [(irq.active, irq.pending) for irq in vgic.pending(0)] == [(True, True)]
+    assert run(vgic, 40, "ack", 40, "ack") == [False, 40, False, SPURIOUS]
+
+
+def test_an_edge_between_enter_and_leave_is_not_lost(vgic):
+    vgic.interrupt(40, 0).edge = True
+    vgic.set_line(40, True)
+    guest = ListRegisterInterface()
+    guest.registers = list(vgic.enter(0, 4)[0])
+    guest.acknowledge()
+    vgic.set_line(40, False)
+    vgic.set_line(40, True)
+    vgic.leave(0, guest.registers)
+    assert run(vgic, 40, "ack") == [False, 40]
+
+
+def test_a_forwarded_interrupt_carries_its_physical_id_and_no_second_state(vgic):
+    vgic.forward(27, 27)
+    vgic.set_line(27, True, cpu=1)
+    registers, _ = vgic.enter(1, 4)
+    assert (registers[0].physical, registers[0].state, registers[0].eoi_maintenance) == (27, 1, False)
+    vgic.leave(1, registers)
+    assert run(vgic, "ack", cpu=1) == [27]
+    assert vgic.enter(1, 4)[0][0].state == 2
+    assert vgic.enter(0, 4)[0] == (EMPTY,) * 4
+
+
+def test_an_active_shared_interrupt_stays_with_its_cpu(vgic):
+    vgic.set_line(33, True)
+    vgic.interrupt(33, 0).targets = 2
+    assert run(vgic, "ack", cpu=0) == [SPURIOUS]
+    assert run(vgic, "ack", cpu=1) == [33]
+    vgic.interrupt(33, 0).targets = 1
+    assert run(vgic, "ack", cpu=0) == [SPURIOUS]
+    assert run(vgic, 33, cpu=1) == [True]
+    assert run(vgic, "ack", cpu=0) == [33]
+
+
+def test_a_shared_interrupt_avoids_a_cpu_that_is_off():
+    online = [False, True]
+    vgic = Vgic(2, vcpus=lambda: [Vcpu(n, "work", online=online[n]) for n in range(2)])
+    vgic.enabled = vgic.interrupt(33, 0).enabled = True
+    vgic.interrupt(33, 0).targets = 3
+    vgic.set_line(33, True)
+    assert (vgic.signals(0), vgic.signals(1)) == (False, True)
+    online[0] = True
+    assert (vgic.signals(0), vgic.signals(1)) == (True, False)
+
+
+def test_disabled_means_not_signalled(vgic):
+    vgic.set_line(33, True)
+    vgic.enabled = False
+    assert not vgic.signals(0)
+    vgic.enabled = True
+    vgic.interrupt(33, 0).enabled = False
+    assert not vgic.signals(0)
+
+
+def test_replacing_a_part_changes_what_the_guest_sees():
+    vgic = Vgic(1, flush=lambda pending, registers: (tuple(registers), tuple(pending)))
+    vgic.enabled = vgic.interrupt(33, 0).enabled = True
+    vgic.set_line(33, True)
+    assert run(vgic, "ack") == [SPURIOUS]
+    assert vgic.signals(0)
+
+
+@pytest.mark.parametrize("intid", [0, 15, 128, 1023, -1])
+def test_only_ppis_and_spis_have_lines(vgic, intid):
+    with pytest.raises(ValueError, match="expected a PPI or SPI"):
+        vgic.set_line(intid, True)
+
+
+@pytest.mark.parametrize("cpus", [0, 9])
+def test_one_to_eight_cpus(cpus):
+    with pytest.raises(ValueError, match="1 to 8"):
+        Vgic(cpus)
+
+
+def test_a_snapshot_is_plain_and_brings_everything_back(vgic):
+    vgic.set_line(33, True)
+    vgic.send(3, 1, 0b11)
+    run(vgic, "ack")
+    other = Vgic(2)
+    other.load(json.loads(json.dumps(vgic.state())))
+    for cpu in (0, 1):
+        assert other.pending(cpu) == vgic.pending(cpu)
+    assert other.state() == vgic.state()
