@@ -26,13 +26,13 @@ SCRATCH = HERE.parent / "build" / "guest-kernels"
 COMPILE = (
     "-target aarch64-freestanding-none -std=gnu11 -O2 -g0 -ffreestanding -nostdlib -fno-pic -fno-stack-protector "
     "-fno-sanitize=all -fno-asynchronous-unwind-tables -fomit-frame-pointer -ffp-contract=off -Wall -Wextra -Werror "
-    "-Ilib -Ipersona"
-).split()  # noqa: SIM905 (options read better as a command line)
+    "-Ilib -Ipersona -Ibench -Iprobe"
+).split()
 # With its MMU off a guest may not make unaligned accesses, and a kernel that leaves the FP registers to others must not
 # touch them (DDI 0487, B2.7.2 and CPACR_EL1.FPEN): sources that compute in floating point are named. The features are
 # part of -mcpu, because zig spells out every one of them to Clang and so undoes -mgeneral-regs-only and -mstrict-align.
 INTEGER_ONLY = "-mcpu=generic-neon-fp_armv8+strict_align"
-WITH_FLOATING_POINT = "-mcpu=cortex_a72"
+WITH_FLOATING_POINT = "-mcpu=cortex_a72+strict_align"
 FLOATING_POINT = frozenset({"persona/app_fp.S", "persona/app_fp.c", "bench/workload.c"})
 LINK = ["-z", "max-page-size=4096", "-z", "noexecstack", "--no-undefined", "--fatal-warnings", "--build-id=none"]
 
@@ -67,6 +67,13 @@ PERSONA = (
 GUESTS = (
     Guest("hello", "lib/identity.ld", ("lib/start.S", "hello/hello.c", *CONSOLE)),
     Guest("persona", "persona/persona.ld", PERSONA),
+    Guest("probe", "lib/identity.ld", ("lib/start.S", "probe/probe.c", "probe/access.S", *MMU, "lib/string.c")),
+    Guest(
+        "bench",
+        "lib/identity.ld",
+        ("lib/start.S", "bench/bench.c", "bench/user.S", "bench/workload.c", "lib/fdt.c", *MMU, *CONSOLE),
+    ),
+    Guest("bench-bare", "lib/identity.ld", ("lib/start.S", "bench/bare.c", "bench/workload.c", "lib/string.c")),
 )
 
 

@@ -45,6 +45,7 @@ static void echo(u8 key)
     print("'\n");
 }
 
+/* Cleared first and emptied after: a byte that comes in between has an interrupt to itself, at worst an idle one. */
 void console_interrupt(void)
 {
     pl011_clear_interrupts();

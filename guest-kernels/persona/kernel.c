@@ -104,8 +104,8 @@ void kernel_main(void)
     gic_enable();
     gic_enable_interrupt(platform.timer_intid);
     gic_enable_interrupt(platform.uart_intid);
-    pl011_clear_interrupts();
     pl011_enable_receive_interrupt();
+    console_interrupt(); /* a byte that came before this raised its interrupt too early to be seen */
     tick_enable();
 
     enter_app(APP_BASE);
