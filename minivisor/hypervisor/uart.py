@@ -79,6 +79,11 @@ class Uart:
         return bool(self._raw & self._stored[IMSC])
 
     @property
+    def listening(self) -> bool:
+        """Would a received byte raise the line?"""
+        return bool(self._stored[IMSC] & (RX | RT))
+
+    @property
     def room(self) -> int:
         """How many bytes `receive` takes before it loses one."""
         return self._depth - len(self._received)

@@ -112,6 +112,11 @@ class Vgic:
         interrupt.line = level
         self.settle(interrupt, cpu)
 
+    def line(self, intid: int, cpu: int = 0) -> bool:
+        """How a device last drove its line."""
+        interrupt = self.interrupt(intid, cpu)
+        return interrupt is not None and interrupt.line
+
     def send(self, sgi: int, sender: int, targets: int) -> None:
         """SGI `sgi` from vCPU `sender` to each vCPU with a bit in `targets`."""
         for cpu in range(self.cpus):
@@ -127,6 +132,10 @@ class Vgic:
                 interrupt.physical = physical
 
     # ── into and out of the list registers ───────────────────────────────────────────────────────────────────────────
+
+    def busy(self, cpu: int) -> bool:
+        """Might `pending` return anything? Cheap, for the many world entries where it does not."""
+        return bool(self._busy[cpu] or self._busy[self.cpus])
 
     def pending(self, cpu: int) -> list[Irq]:
         """What wants a list register of this vCPU: active interrupts, then pending ones, most urgent first."""

@@ -43,7 +43,9 @@ def test_reset_values(uart):
 
 
 def test_a_single_key_interrupts_and_reading_it_ends_that(deep):
+    assert not deep.listening
     deep.write(IMSC, 4, RX | RT)
+    assert deep.listening
     assert not deep.interrupt
     assert deep.receive(0x61)
     assert deep.interrupt

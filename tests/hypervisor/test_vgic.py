@@ -196,6 +196,17 @@ def test_a_shared_interrupt_avoids_a_cpu_that_is_off():
     assert (vgic.signals(0), vgic.signals(1)) == (True, False)
 
 
+def test_only_cpus_with_something_to_list_are_busy(vgic):
+    assert (vgic.busy(0), vgic.busy(1)) == (False, False)
+    vgic.set_line(27, True, cpu=1)
+    assert (vgic.busy(0), vgic.busy(1), vgic.line(27, 0), vgic.line(27, 1)) == (False, True, False, True)
+    assert run(vgic, "ack", cpu=1) == [27]
+    vgic.set_line(27, False, cpu=1)
+    assert vgic.busy(1)
+    run(vgic, 27, cpu=1)
+    assert (vgic.busy(1), vgic.line(27, 1)) == (False, False)
+
+
 def test_disabled_means_not_signalled(vgic):
     vgic.set_line(33, True)
     vgic.enabled = False
