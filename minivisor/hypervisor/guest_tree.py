@@ -1,0 +1,183 @@
+"""The device tree of a persona: the virtual platform, described to the kernel that runs on it.
+
+The platform is the same on every board (DESIGN, section 4), so nothing here depends on hardware. Names and properties
+are those of QEMU's `virt` machine, because kernels already know that one. What makes a persona this persona is under
+/chosen: `minivisor,name` and `minivisor,colour`.
+
+`rng-seed` comes from the run's seed: a kernel without one burns millions of instructions on collecting jitter, and one
+with a random one would make every run different.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from minivisor.arch.psci import Function
+from minivisor.hypervisor.devicetree import Node, Value, cells, flatten
+
+__all__ = ["Framebuffer", "guest_tree"]
+
+GICD, GICC, UART, RTC = 0x0800_0000, 0x0801_0000, 0x0900_0000, 0x0901_0000
+GIC_PHANDLE, CLOCK_PHANDLE, FRAMEBUFFER_PHANDLE = 1, 2, 3
+SPI, PPI = 0, 1
+LEVEL_HIGH = 4
+# Secure physical, physical, virtual and hypervisor timer, in the order of the arm,armv8-timer binding.
+TIMER_PPIS = (13, 14, 11, 10)
+APB_CLOCK = 24_000_000  # Hz
+SEED_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Framebuffer:
+    """A screen in the persona's RAM. address: IPA, 4 KiB aligned. stride: bytes a line. format: see the binding."""
+
+    address: int
+    width: int
+    height: int
+    stride: int
+    format: str = "r5g6b5"
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes, in whole pages."""
+        return -(-self.stride * self.height // 4096) * 4096
+
+
+def guest_tree(
+    memory: tuple[int, int],
+    cpus: int,
+    name: str,
+    colour: int,
+    framebuffer: Framebuffer | None = None,
+    bootargs: str = "",
+    initrd: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> bytes:
+    """The flattened device tree of one persona.
+
+    memory: (IPA, bytes) of its RAM. cpus: 1 to 8. colour: 0xRRGGBB. initrd: IPA of its first byte and of the one after.
+    """
+    children = [
+        Node("chosen", _chosen(name, colour, bootargs, initrd, seed)),
+        Node(f"memory@{memory[0]:x}", {"device_type": "memory", "reg": cells(*memory)}),
+        Node("cpus", {"#address-cells": 1, "#size-cells": 0}, [_cpu(index) for index in range(cpus)]),
+        _psci(),
+        _timer(cpus),
+        _interrupt_controller(),
+        Node(
+            "apb-pclk",
+            {
+                "compatible": "fixed-clock",
+                "#clock-cells": 0,
+                "clock-frequency": APB_CLOCK,
+                "clock-output-names": "clk24mhz",
+                "phandle": CLOCK_PHANDLE,
+            },
+        ),
+        _amba("pl011", UART, 1, clocks=("uartclk", "apb_pclk")),
+        _amba("pl031", RTC, 2, clocks=("apb_pclk",)),
+    ]
+    if framebuffer:
+        children += [_screen(framebuffer), _reserved(framebuffer)]
+    root: dict[str, Value] = {
+        "compatible": "linux,dummy-virt",
+        "model": "minivisor virtual platform",
+        "#address-cells": 2,
+        "#size-cells": 2,
+        "interrupt-parent": GIC_PHANDLE,
+    }
+    return flatten(Node("", root, children))
+
+
+def _chosen(name: str, colour: int, bootargs: str, initrd: tuple[int, int] | None, seed: int) -> dict[str, Value]:
+    chosen: dict[str, Value] = {
+        "stdout-path": f"/pl011@{UART:x}",
+        "bootargs": bootargs,
+        "rng-seed": hashlib.shake_256(f"minivisor {seed} {name}".encode()).digest(SEED_BYTES),
+        "minivisor,name": name,
+        "minivisor,colour": colour,
+    }
+    if initrd is not None:
+        chosen["linux,initrd-start"], chosen["linux,initrd-end"] = cells(initrd[0]), cells(initrd[1])
+    return chosen
+
+
+def _screen(framebuffer: Framebuffer) -> Node:
+    return Node(
+        f"framebuffer@{framebuffer.address:x}",
+        {
+            "compatible": "simple-framebuffer",
+            "reg": cells(framebuffer.address, framebuffer.size),
+            "memory-region": FRAMEBUFFER_PHANDLE,
+            "width": framebuffer.width,
+            "height": framebuffer.height,
+            "stride": framebuffer.stride,
+            "format": framebuffer.format,
+        },
+    )
+
+
+def _reserved(framebuffer: Framebuffer) -> Node:
+    region = Node(
+        f"framebuffer@{framebuffer.address:x}",
+        {
+            "reg": cells(framebuffer.address, framebuffer.size),
+            "phandle": FRAMEBUFFER_PHANDLE,
+        },
+    )
+    return Node("reserved-memory", {"#address-cells": 2, "#size-cells": 2, "ranges": True}, [region])
+
+
+def _cpu(index: int) -> Node:
+    return Node(
+        f"cpu@{index:x}",
+        {"device_type": "cpu", "compatible": "arm,cortex-a72", "reg": index, "enable-method": "psci"},
+    )
+
+
+def _psci() -> Node:
+    return Node(
+        "psci",
+        {
+            "compatible": ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"],
+            "method": "hvc",
+            "cpu_suspend": Function.CPU_SUSPEND_64,
+            "cpu_off": Function.CPU_OFF,
+            "cpu_on": Function.CPU_ON_64,
+        },
+    )
+
+
+def _timer(cpus: int) -> Node:
+    flags = ((1 << cpus) - 1) << 8 | LEVEL_HIGH
+    interrupts = [cell for ppi in TIMER_PPIS for cell in (PPI, ppi, flags)]
+    compatible = ["arm,armv8-timer", "arm,armv7-timer"]
+    return Node("timer", {"compatible": compatible, "interrupts": interrupts, "always-on": True})
+
+
+def _interrupt_controller() -> Node:
+    return Node(
+        f"intc@{GICD:x}",
+        {
+            "compatible": "arm,cortex-a15-gic",
+            "interrupt-controller": True,
+            "#interrupt-cells": 3,
+            "#address-cells": 0,
+            "reg": cells(GICD, 0x1000, GICC, 0x2000),
+            "phandle": GIC_PHANDLE,
+        },
+    )
+
+
+def _amba(part: str, base: int, spi: int, clocks: tuple[str, ...]) -> Node:
+    return Node(
+        f"{part}@{base:x}",
+        {
+            "compatible": [f"arm,{part}", "arm,primecell"],
+            "reg": cells(base, 0x1000),
+            "interrupts": [SPI, spi, LEVEL_HIGH],
+            "clocks": [CLOCK_PHANDLE] * len(clocks),
+            "clock-names": clocks,
+        },
+    )
