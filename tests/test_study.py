@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def test_what_is_there_is_left_alone(material: Path, tmp_path: Path) -> None:
 def test_lab_opens_on_the_first_chapter(material: Path, tmp_path: Path) -> None:
     assert study.first_notebook(material) == "chapters/00.ipynb"
     assert study.first_notebook(tmp_path / "empty") == ""
+
+
+def test_lab_is_this_interpreters_and_opens_a_browser_only_when_asked(material: Path) -> None:
+    command = study.lab_command(material, browser=True)
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert "--LabApp.default_url=/lab/tree/chapters/00.ipynb" in command
+    assert set(study.lab_command(material, browser=False)) - set(command) == {"--no-browser"}
 
 
 @pytest.mark.needs("jupyterlab")

@@ -6,18 +6,18 @@ student's own first. A file that is already there is never written over: it may 
 
 from __future__ import annotations
 
+import os
 import shutil
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from minivisor.commands import checkout
+from minivisor.commands import checkout, child
 from minivisor.errors import MissingPartError, OptionError, fault
 
-__all__ = ["command", "copy_material", "first_notebook"]
+__all__ = ["command", "copy_material", "first_notebook", "lab_command"]
 
 
 def files(folder: Path, pattern: str = "*") -> list[Path]:
@@ -45,6 +45,17 @@ def first_notebook(folder: Path) -> str:
     return notebooks[0].relative_to(folder).as_posix() if notebooks else ""
 
 
+def lab_command(folder: Path, browser: bool) -> list[str]:
+    """How JupyterLab is started in `folder`: this interpreter's, so that its kernel is the one that has minivisor."""
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    notebook = first_notebook(folder)
+    command += [f"--LabApp.default_url=/lab/tree/{notebook}"] if notebook else []
+    command += [] if browser else ["--no-browser"]
+    # In a container everybody is root. Jupyter's other guards stay as they are: loopback only, and a token.
+    command += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+    return command
+
+
 def workspace(directory: Path | None) -> Path:
     """The folder Lab is started in, made if need be."""
     root = checkout.find()
@@ -69,8 +80,4 @@ def command(context: click.Context, directory: Path | None, no_browser: bool) ->
         expected = "the extra: pip install minivisor[notebooks]"
         raise MissingPartError(fault("study", "no jupyterlab", expected, "README.md, Install"))
     folder = workspace(directory)
-    lab = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
-    notebook = first_notebook(folder)
-    lab += [f"--LabApp.default_url=/lab/tree/{notebook}"] if notebook else []
-    lab += ["--no-browser"] if no_browser else []
-    context.exit(subprocess.run(lab, check=False).returncode)
+    context.exit(child.run(lab_command(folder, browser=not no_browser)))

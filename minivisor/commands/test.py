@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from importlib.util import find_spec
 
 import click
 
-from minivisor.commands import checkout
+from minivisor.commands import checkout, child
 from minivisor.errors import MissingPartError, fault
 
 __all__ = ["command"]
@@ -25,5 +24,4 @@ def command(context: click.Context, arguments: tuple[str, ...]) -> None:
         raise MissingPartError(fault("test", "an installed package", expected, "README.md, Install"))
     if find_spec("pytest") is None:
         raise MissingPartError(fault("test", "no pytest", "the extra: pip install -e .[dev]", "CONTRIBUTING.md"))
-    done = subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=root, check=False)
-    context.exit(done.returncode)
+    context.exit(child.run([sys.executable, "-m", "pytest", *arguments], root))
