@@ -13,8 +13,8 @@ __all__ = ["run"]
 def run(command: Sequence[str], folder: Path | None = None) -> int:
     """Run a program in `folder` to its end and return its exit status.
 
-    The terminal sends Ctrl-C to the child as well. JupyterLab asks whether its kernels should end, pytest prints what it
-    has so far; to kill either after a quarter of a second, as subprocess.run does, would leave kernels behind.
+    The terminal sends Ctrl-C to the child as well. JupyterLab asks whether its kernels should end, pytest prints what
+    it has so far; to kill either after a quarter of a second, as subprocess.run does, would leave kernels behind.
     """
     with subprocess.Popen(command, cwd=folder) as process:
         while process.poll() is None:
