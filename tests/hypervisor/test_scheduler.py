@@ -1,0 +1,116 @@
+"""Shares, starvation and latency, on a machine that does nothing but keep time."""
+
+import random
+
+import pytest
+
+from minivisor.hypervisor.scheduler import FairShare, RoundRobin
+from minivisor.stages import Vcpu
+from tests.naive_scheduler import Load, simulate
+
+MS = 1_000_000
+SECOND = 1000 * MS
+
+
+@pytest.mark.parametrize("scheduler", [RoundRobin, FairShare])
+def test_nobody_runnable_means_none(scheduler):
+    assert scheduler().next(0, []) is None
+    assert scheduler().next(0, [Vcpu(0, "a", runnable=False), Vcpu(1, "b", runnable=False)]) is None
+
+
+def test_round_robin_takes_turns_and_steps_over_sleepers():
+    robin = RoundRobin(5)
+    awake = {0: True, 1: True, 2: True, 3: True}
+    order = []
+    for turn in range(9):
+        awake[2] = turn < 4
+        order.append(robin.next(0, [Vcpu(n, "", runnable=on) for n, on in awake.items()]))
+    assert order == [(n, 5) for n in (0, 1, 2, 3, 0, 1, 3, 0, 1)]
+
+
+@pytest.mark.parametrize("scheduler", [RoundRobin, FairShare])
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_equal_loads_get_equal_shares(scheduler, count):
+    result = simulate(scheduler(), [Load() for _ in range(count)], SECOND)
+    for consumed in result.consumed:
+        assert consumed == pytest.approx(SECOND / count, rel=0.01)
+    assert result.idle == 0
+
+
+@pytest.mark.parametrize("weight", [1, 2, 3, 7, 10])
+@pytest.mark.parametrize("others", [1, 3])
+def test_the_foreground_gets_its_weight(weight, others):
+    result = simulate(FairShare(), [Load(weight=weight), *(Load(weight=weight) for _ in range(others))], SECOND)
+    assert result.consumed[0] == pytest.approx(SECOND * weight / (weight + others), rel=0.01)
+    for consumed in result.consumed[1:]:
+        assert consumed == pytest.approx(SECOND / (weight + others), rel=0.01)
+
+
+def test_shares_follow_the_foreground():
+    loads = [Load(weight=4), Load(weight=4)]
+    result = simulate(FairShare(), loads, 2 * SECOND, foreground=lambda now: 0 if now < SECOND else 1)
+    assert result.consumed[0] == pytest.approx(SECOND, rel=0.01)
+    result = simulate(FairShare(), [Load(weight=4), Load(weight=4)], 2 * SECOND, foreground=lambda now: now // MS % 2)
+    assert result.consumed[0] == pytest.approx(SECOND, rel=0.02)
+
+
+@pytest.mark.parametrize("slice_", [100_000, MS, 7 * MS])
+def test_slices_are_as_long_as_asked(slice_):
+    views = [Vcpu(0, "")]
+    assert RoundRobin(slice_).next(0, views) == (0, slice_)
+    assert FairShare(slice_).next(0, views) == (0, slice_)
+
+
+def test_who_sleeps_runs_at_once_when_it_wakes():
+    loads = [Load(weight=3), Load(burst=200_000, sleep=9 * MS)]
+    result = simulate(FairShare(), loads, SECOND)
+    assert len(result.latencies[1]) > 90
+    assert max(result.latencies[1]) == 0
+    assert result.consumed[1] == pytest.approx(len(result.latencies[1]) * 200_000, rel=0.02)
+
+
+@pytest.mark.parametrize("scheduler", [RoundRobin, FairShare])
+def test_latency_is_bounded_without_preemption_too(scheduler):
+    loads = [Load(weight=3), Load(), Load(burst=100_000, sleep=9 * MS)]
+    result = simulate(scheduler(), loads, SECOND, preempt_on_wake=False)
+    assert max(result.latencies[2]) <= 2 * MS
+
+
+def test_a_long_sleep_earns_no_long_turn():
+    loads = [Load(), Load(burst=SECOND, sleep=SECOND)]
+    loads[1].wakes, loads[1].left = 500 * MS, SECOND
+    at_wake = {}
+
+    class Watch(FairShare):
+        def next(self, now, vcpus):
+            if vcpus[1].runnable:
+                at_wake.setdefault("now", now)
+                at_wake.setdefault("other", vcpus[0].consumed)
+                if now >= at_wake["now"] + 20 * MS:
+                    at_wake.setdefault("later", (vcpus[0].consumed - at_wake["other"], vcpus[1].consumed))
+            return super().next(now, vcpus)
+
+    simulate(Watch(), loads, SECOND)
+    first, second = at_wake["later"]
+    assert abs(first - second) <= 2 * MS
+
+
+def test_nobody_starves_under_random_loads():
+    rng = random.Random(6)
+    for _ in range(20):
+        count = rng.randrange(2, 7)
+        loads = [
+            Load(rng.choice((None, rng.randrange(50_000, 5 * MS))), rng.randrange(10_000, 20 * MS), rng.randrange(1, 9))
+            for _ in range(count)
+        ]
+        loads.append(Load())
+        front = rng.randrange(count)
+        weight = loads[front].weight
+        fair = SECOND // 2 / (count + weight)
+        for scheduler, least in ((RoundRobin(), 1), (FairShare(), 0.95 * fair)):
+            for load in loads:
+                load.consumed, load.since, load.wakes, load.left = 0, 0, None, load.burst or 0
+            result = simulate(scheduler, loads, SECOND // 2, foreground=lambda now, front=front: front)
+            assert result.consumed[-1] >= least
+            assert all(result.consumed)
+            assert result.idle == 0
