@@ -1,0 +1,72 @@
+"""The assembly we ship: every part of `Stages` filled with ours.
+
+A student's chapter or an engineer's experiment starts from this and replaces one field:
+
+    dataclasses.replace(reference(persona), scheduler=lambda: Mine(…))
+
+The parts that need to know something of their persona (its devices, its memory, its other vCPUs) get it here and
+nowhere else, through the narrow view `Guest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from minivisor.hypervisor import emulate, exits, list_registers, stage2, world
+from minivisor.hypervisor.aborts import AbortHandler, Bus
+from minivisor.hypervisor.handlers import SystemRegister, handler_table
+from minivisor.hypervisor.psci import Psci
+from minivisor.hypervisor.scheduler import FairShare
+from minivisor.hypervisor.uart import Uart
+from minivisor.hypervisor.vtimer import vtimer
+from minivisor.stages import Stages
+
+__all__ = ["CORTEX_A72", "Guest", "reference"]
+
+# Arm Cortex-A72 TRM (100095), 4.2; what is not named here reads as zero.
+CORTEX_A72: Mapping[SystemRegister, int] = {
+    (3, 0, 0, 4, 0): 0x0000_2222,  # ID_AA64PFR0_EL1
+    (3, 0, 0, 5, 0): 0x1030_5106,  # ID_AA64DFR0_EL1
+    (3, 0, 0, 6, 0): 0x0001_1120,  # ID_AA64ISAR0_EL1
+    (3, 0, 0, 7, 0): 0x0000_1124,  # ID_AA64MMFR0_EL1
+}
+
+
+class Guest(Protocol):
+    """What the parts may know of a persona."""
+
+    @property
+    def bus(self) -> Bus:
+        """Its devices."""
+        ...
+
+    def affinity(self, number: int) -> int | None:
+        """The PSCI affinity state of one of its vCPUs, None for one it does not have."""
+        ...
+
+    def inside(self, ipa: int) -> bool:
+        """Is this intermediate physical address in its RAM?"""
+        ...
+
+
+def reference(guest: Guest, identification: Mapping[SystemRegister, int] = CORTEX_A72) -> Stages:
+    """The reference parts for one persona. identification: raw identification registers of the physical core."""
+    psci = Psci(guest.affinity, guest.inside)
+    return Stages(
+        decode=exits.decode,
+        handlers=handler_table(psci, identification, AbortHandler(guest.bus)),
+        access=emulate.access,
+        psci=psci,
+        descriptor=stage2.descriptor,
+        map_page=stage2.map_page,
+        unmap=stage2.unmap,
+        target=list_registers.target,
+        flush=list_registers.flush,
+        fold=list_registers.fold,
+        vtimer=vtimer,
+        save=world.save,
+        load=world.load,
+        scheduler=FairShare,
+        uart=Uart,
+    )
