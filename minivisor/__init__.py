@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minivisor.hypervisor.hypervisor import Hypervisor
-    from minivisor.machine.machine import Machine
+    from minivisor.machine.board import Machine
     from minivisor.phone.phone import Phone
     from minivisor.trace.store import Trace
 
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Hypervisor": "minivisor.hypervisor.hypervisor",
-    "Machine": "minivisor.machine.machine",
+    "Machine": "minivisor.machine.board",
     "Phone": "minivisor.phone.phone",
     "Trace": "minivisor.trace.store",
 }

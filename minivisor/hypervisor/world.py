@@ -5,7 +5,7 @@ is forgotten here is a register in which one persona reads the other, so the lis
 fills every register of a core to see each one come back.
 
 Not in the list, each for a reason: the list registers (flushed and folded by the vGIC at each entry), EL2's own
-configuration (the same for all personas), ACTLR_EL1 and the PMU (trapped), AFSR0_EL1, AFSR1_EL1 and AMAIR_EL1 (RES0
+configuration (the same for all personas), ACTLR_EL1 and the PMU (trapped), AFSR0_EL1, AFSR1_EL1 and AMAIR_EL1 (zero
 on a Cortex-A72).
 
 Loading writes *every* register: one that a state does not name becomes zero rather than staying what the last vCPU left.

@@ -16,13 +16,13 @@ from minivisor.arch.encoding import REGISTERS
 from minivisor.errors import EngineError
 from minivisor.machine import engine, hot
 from minivisor.machine.gicv import read_gicv, write_gicv
-from minivisor.machine.hooks import count_block, fill_tlb, read_system, system, take, write_system
+from minivisor.machine.hooks import count_block, fill_tlb, peek, read_system, system, take, write_system
 from minivisor.machine.memory import PhysicalMemory
-from minivisor.machine.run import CODE, ERROR, HORIZON, IRQ, SYNC, run
-from minivisor.machine.state import CORE, CP_NAMES, LIST_REGISTERS, REG_NAMES
+from minivisor.machine.run import CODE, ERROR, FIXED_POINT, HORIZON, IRQ, SYNC, inject, run
+from minivisor.machine.state import CORE, CP_NAMES, LIST_REGISTERS, REG_NAMES, WORD
 from minivisor.machine.tlb import evict_all, evict_asid, evict_ipa
 
-__all__ = ["Core", "HORIZON", "IRQ", "SYNC"]
+__all__ = ["Core", "FIXED_POINT", "HORIZON", "IRQ", "SYNC"]
 
 GENERAL = {f"X{n}": n for n in range(31)} | {"SP": 31, "PC": 32, "PSTATE": 33}
 REG_INDEX = {name: index for index, name in enumerate(REG_NAMES)}
@@ -39,7 +39,8 @@ TIMERS = {
 VECTORS = {f"V{n}": n for n in range(32)}
 GICV_SIZE = 0x2000
 MASK64 = (1 << 64) - 1
-WRITE_GENERAL, WRITE_SYSTEM, WRITE_VECTORS = 1, 2, 4
+WRITE_GENERAL, WRITE_SYSTEM = 1, 2
+REG_AT, DIRTY_AT = WORD["reg"], WORD["dirty"]
 
 
 class Core:
@@ -55,6 +56,7 @@ class Core:
         self.memory, self.mmu = memory, mmu
         self.state = np.zeros(1, CORE)
         self.record = self.state[0]
+        self.words = memoryview(self.state).cast("B").cast("Q")  # type: ignore[arg-type]  # the same record, as integers
         self._address = np.uint64(hot.share(self.state))
         self._keep: list[object] = []
         self._stale = False  # registers beyond the general ones must be read before they are seen
@@ -137,9 +139,11 @@ class Core:
     def read(self, name: str) -> int:
         """A register by its architectural name; V0..V31 are 128 bits. SP_EL0 and SP_EL1 are the banked values."""
         record = self.record
+        if name in GENERAL:
+            return self.words[REG_AT + GENERAL[name]]
         if name in TIMERS:
-            return int(record[TIMERS[name]])
-        if self._stale and name not in GENERAL:
+            return self.words[WORD[TIMERS[name]]]
+        if self._stale:
             self._read_all_but_general()
         if name in CP_INDEX:
             return int(record.cp[CP_INDEX[name]]["val"])
@@ -155,15 +159,14 @@ class Core:
 
     def write(self, name: str, value: int) -> None:
         """Write a register by its architectural name. "CLREX" clears the exclusive monitor, which every return does."""
-        record = self.record
+        if name in GENERAL:
+            self.words[REG_AT + GENERAL[name]] = value & MASK64
+            self.words[DIRTY_AT] |= WRITE_GENERAL
+            return
         if name in TIMERS:
-            record[TIMERS[name]] = value & MASK64
+            self.words[WORD[TIMERS[name]]] = value & MASK64
             return
         if name == "CLREX":
-            return
-        if name in GENERAL:
-            record.reg[GENERAL[name]] = value & MASK64
-            record.dirty |= np.uint64(WRITE_GENERAL)
             return
         if self._stale:
             self._read_all_but_general()
@@ -182,6 +185,20 @@ class Core:
             raise EngineError(f"core: no register named {name!r}; names are the architecture's (DDI 0487)")
         record.dirty |= np.uint64(WRITE_SYSTEM)
 
+    def general(self) -> tuple[int, ...]:
+        """X0..X30 at once."""
+        return tuple(self.words[REG_AT : REG_AT + 31].tolist())
+
+    @property
+    def syndrome(self) -> tuple[int, int, int]:
+        """ESR_EL2, FAR_EL2 and HPFAR_EL2 of the last SYNC."""
+        return self.words[WORD["esr"]], self.words[WORD["far"]], self.words[WORD["hpfar"]]
+
+    def code_at(self, va: int) -> int:
+        """The instruction word at a virtual address of the loaded vCPU, 0 where there is none. Leaves no mark in any TLB."""
+        self._write_back()
+        return int(peek(self.record, np.uint64(va)))
+
     def _stack_level(self) -> int:
         """Which banked stack pointer SP is now: SP_EL0 at EL0 and with PSTATE.SP=0, otherwise SP_EL1."""
         pstate = int(self.record.reg[REG_INDEX["PSTATE"]])
@@ -194,7 +211,7 @@ class Core:
 
     def _write_back(self) -> None:
         """Everything EL2 changed beyond the general registers; those by encoding go last, they rebuild the flags."""
-        if int(self.record.dirty) & WRITE_SYSTEM:
+        if self.words[DIRTY_AT] & WRITE_SYSTEM:
             plain, coded = len(REG_NAMES), len(CP_NAMES)
             self._batch(self.record.reg_write_batch, plain + coded, 32)
             self._batch(self.record.reg_write_batch, 0, plain + coded)
@@ -203,11 +220,12 @@ class Core:
     # ── running ──
 
     def run(self, horizon: int = 1 << 61) -> int:
-        """Run the loaded vCPU until EL2 is needed or virtual time reaches `horizon` ns. Returns SYNC, IRQ or HORIZON.
+        """Run the loaded vCPU until EL2 is needed or virtual time reaches `horizon` ns. Returns SYNC, IRQ, HORIZON
+        or FIXED_POINT.
 
         Raises EngineError when the engine stops for a reason that no guest can cause.
         """
-        self.record.horizon = horizon
+        self.words[WORD["horizon"]] = horizon
         while True:
             self._write_back()
             reason = int(run(self._address))
@@ -221,19 +239,29 @@ class Core:
             raise EngineError(f"engine: stopped with status {int(self.record.error)} at PC {self.read('PC'):#x}")
         return reason
 
+    def inject(self, exception_class: int, iss: int, far: int = 0) -> None:
+        """Enter EL1's vector with this syndrome; the loaded vCPU returns to where it is now. far: for aborts, bytes."""
+        self._write_back()
+        inject(self._address, np.uint64(exception_class), np.uint64(iss), np.uint64(far))
+        self._stale = True
+
     @property
     def now(self) -> int:
         """Virtual time in ns."""
-        return int(self.record.retired) + int(self.record.skipped)
+        return self.words[WORD["retired"]] + self.words[WORD["skipped"]]
 
     @property
     def retired(self) -> int:
         """Instructions retired since power-on."""
-        return int(self.record.retired)
+        return self.words[WORD["retired"]]
+
+    def retire_one(self) -> None:
+        """EL2 carried out an instruction for the guest: it counts, in instructions and in time."""
+        self.words[WORD["retired"]] += 1
 
     def skip(self, nanoseconds: int) -> None:
         """Let time pass without instructions: an idle core, or what an exit costs."""
-        self.record.skipped += np.uint64(nanoseconds)
+        self.words[WORD["skipped"]] += nanoseconds
 
     # ── TLB ──
 

@@ -6,6 +6,9 @@
     offset   0x000 from EL1 with SP_EL0    0x200 from EL1 with SP_EL1    0x400 from EL0 (AArch64)
              +0x000 synchronous            +0x080 IRQ        +0x100 FIQ        +0x180 SError
 
+An exception whose return address is the very vector it is taken to, twice with the same syndrome, will repeat for ever: no
+instruction retires in between and nothing masked can interrupt. That is a fixed point, and EL2 is told.
+
 Unicorn never vectors a guest: it stops and tells. An exception for EL1 is entered here, inside compiled code, and the guest
 goes on: no exit.
 """
@@ -23,7 +26,6 @@ __all__ = ["enter_el1", "exception_level"]
 ZERO, ONE, THREE = np.uint64(0), np.uint64(1), np.uint64(3)
 EL1H_DAIF_MASKED = np.uint64(0x3C5)  # M = EL1h; D, A, I, F set (DDI 0487, C5.2.19)
 STATUS_FLAGS = np.uint64(0xF000_0000)
-SAME_EL = (0x21, 0x25)  # Instruction Abort, Data Abort without a change in exception level
 
 
 @hot
@@ -52,9 +54,12 @@ def enter_el1(core, exception_class, iss, far, pc):  # type: ignore[no-untyped-d
     if not from_el1 or pstate & ONE == ZERO:  # the stack pointer in use was SP_EL0
         write_one(core, REG.SP_EL0, read_one(core, REG.SP))
         write_one(core, REG.SP, read_one(core, REG.SP_EL1))
+    syndrome, vector = esr(exception_class, iss), read_one(core, REG.VBAR_EL1) + offset
+    if pc == vector and read_one(core, REG.ELR_EL1) == pc and read_one(core, REG.ESR_EL1) == syndrome:
+        core.fixed_point = ONE
     write_one(core, REG.ELR_EL1, pc)
-    write_one(core, REG.ESR_EL1, esr(exception_class, iss))
+    write_one(core, REG.ESR_EL1, syndrome)
     write_one(core, REG.PSTATE, (pstate & STATUS_FLAGS) | EL1H_DAIF_MASKED)
-    write_one(core, REG.PC, read_one(core, REG.VBAR_EL1) + offset)
+    write_one(core, REG.PC, vector)
     write_cp(core, CP.SPSR_EL1, pstate)  # last: rebuilds the translation flags for the new PSTATE (unicorn#2333)
     core.entries_el1 += ONE

@@ -14,7 +14,7 @@ a record at an address. They are here, side by side, and `tests/machine/test_hot
 
 Facts this module lives by (measured; see the test beside each):
   * a ctypes function named inside compiled code stops Numba from caching it: addresses are data, never constants;
-  * an edited constant leaves a cached *caller* old: the cache folder is keyed by a hash of every source here;
+  * an edited constant leaves a cached *caller* old: the cache folder is keyed by a hash of every source that uses this;
   * uint64 mixed with a Python int literal becomes int64: every constant in hot code is np.uint64;
   * interpreted, np.uint64 arithmetic warns where hardware wraps: hot sources run under errstate(over="ignore").
 """
@@ -40,8 +40,9 @@ JIT = os.environ.get("MINIVISOR_JIT", "1") != "0"
 
 def _cache_directory() -> str:
     """Where compiled code is kept: per user, keyed by the sources, so that no edit can leave a stale caller behind."""
-    sources = sorted(pathlib.Path(__file__).parent.glob("*.py"))
-    digest = hashlib.blake2b(b"".join(path.read_bytes() for path in sources), digest_size=8).hexdigest()
+    sources = [path.read_bytes() for path in sorted(pathlib.Path(__file__).parent.glob("*.py"))]
+    hot_sources = [source for source in sources if b"minivisor.machine.hot" in source or b"_cache_directory" in source]
+    digest = hashlib.blake2b(b"".join(hot_sources), digest_size=8).hexdigest()
     home = os.environ.get("MINIVISOR_CACHE") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = pathlib.Path(home) / "minivisor" / digest
     try:

@@ -4,7 +4,8 @@
     └──────────────── exception for EL1: entered here, compiled, no exit ◄───────────────────┤
                                                                                              └─► reason
 Reasons: SYNC a synchronous exception to EL2 (esr, far, hpfar are set) · IRQ a physical interrupt is pending · HORIZON the
-host's budget is used up · CODE translated code must be dropped, which only Python may do · ERROR the engine surprised us.
+host's budget is used up · CODE translated code must be dropped, which only Python may do · FIXED_POINT the guest takes the
+same exception for ever · ERROR the engine surprised us.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from minivisor.machine.syndrome import access_syndrome, esr
 from minivisor.machine.timer import line_mask, next_expiry, now
 from minivisor.machine.walk import FETCH, WRITE
 
-__all__ = ["CODE", "ERROR", "HORIZON", "IRQ", "SYNC", "pending_lines", "run"]
+__all__ = ["CODE", "ERROR", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "inject", "run"]
 
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-NONE, SYNC, IRQ, HORIZON, CODE, ERROR = (np.uint64(n) for n in range(6))
+NONE, SYNC, IRQ, HORIZON, CODE, FIXED_POINT, ERROR = (np.uint64(n) for n in range(7))
 UC_ERR_EXCEPTION = np.uint64(21)
 UC_ERR_READ_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(8)
 PREFETCH_ABORT, DATA_ABORT = np.uint64(3), np.uint64(4)  # QEMU's EXCP_ numbers
@@ -36,7 +37,7 @@ PPI_MAINTENANCE = np.uint64(1 << 25)
 
 
 @hot
-def pending_lines(core):  # type: ignore[no-untyped-def]
+def _pending_lines(core):  # type: ignore[no-untyped-def]
     """Physical interrupts that are asserted, enabled and not active: one bit an interrupt id."""
     lines = core.lines | line_mask(core)
     if core.gich_hcr != ZERO and maintenance(core) != ZERO:
@@ -172,7 +173,8 @@ def run(address):  # type: ignore[no-untyped-def]
     _write_back(core)
     _forget_exclusive(core)
     while core.reason == NONE:
-        if pending_lines(core) != ZERO:
+        core.signalled = _pending_lines(core)
+        if core.signalled != ZERO:
             core.reason = IRQ
             break
         if now(core) >= core.horizon:
@@ -183,7 +185,18 @@ def run(address):  # type: ignore[no-untyped-def]
         core.restarts += ONE
         error = call(core.emu_start, core.uc, read_one(core, REG.PC), ZERO, ZERO, ZERO)
         _settle(core, error)
-        if core.code_stale != ZERO and core.reason == NONE:
+        if core.reason == NONE and core.fixed_point != ZERO:
+            core.reason = FIXED_POINT
+        if core.reason == NONE and core.code_stale != ZERO:
             core.reason = CODE
     read_general(core)
     return core.reason
+
+
+@hot
+def inject(address, exception_class, iss, far):  # type: ignore[no-untyped-def]
+    """Give the loaded vCPU a synchronous exception at its preferred return address, as EL2 does by writing its registers."""
+    core = core_at(address)
+    _write_back(core)
+    enter_el1(core, exception_class, iss, far, read_one(core, REG.PC))
+    read_general(core)

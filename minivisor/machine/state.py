@@ -11,7 +11,7 @@ import numpy as np
 
 from minivisor.machine.hot import record_at
 
-__all__ = ["CORE", "CP_NAMES", "LIST_REGISTERS", "REG_NAMES", "TLB_SETS", "TLB_WAYS", "core_at"]
+__all__ = ["CORE", "CP_NAMES", "LIST_REGISTERS", "REG_NAMES", "TLB_SETS", "TLB_WAYS", "WORD", "core_at"]
 
 LIST_REGISTERS = 16
 """The most list registers a GICv2 can have (GICH_VTR.ListRegs is six bits, GICH_LR0..63; we build up to 16)."""
@@ -69,12 +69,12 @@ CORE = np.dtype(
                 *((name, _u8) for name in ("cntvoff", "cntv_ctl", "cntv_cval", "cntp_ctl", "cntp_cval")),
                 *((name, _u8) for name in ("cnthp_ctl", "cnthp_cval")),
                 # ── physical interrupts: one bit an interrupt id, 0..63 ──
-                *((name, _u8) for name in ("lines", "active", "enabled")),
+                *((name, _u8) for name in ("lines", "active", "enabled", "signalled")),
                 # ── virtual interface control and list registers (IHI 0048B, chapter 5) ──
                 *((name, _u8) for name in ("gich_hcr", "gich_vmcr", "gich_apr", "lr_count", "gich_version")),
                 ("lr", _u8, (LIST_REGISTERS,)),
                 # ── why the run loop returned ──
-                *((name, _u8) for name in ("reason", "esr", "far", "hpfar", "error", "interrupt", "attention", "code_stale")),
+                *((name, _u8) for name in ("reason", "fixed_point", "esr", "far", "hpfar", "error", "interrupt", "attention", "code_stale")),
                 # ── the last fault our walk found ──
                 *((name, _u8) for name in ("fault_kind", "fault_stage", "fault_status", "fault_ipa", "fault_s1ptw")),
                 ("fault_va", _u8),
@@ -92,3 +92,6 @@ CORE = np.dtype(
 
 core_at = record_at(CORE)
 """address -> the core record there; for hot code."""
+
+WORD = {name: offset // 8 for name, (_kind, offset, *_) in (CORE.fields or {}).items()}
+"""Position of a field in the record seen as 64-bit words: the quick way in from Python."""

@@ -1,0 +1,360 @@
+"""EL2: who runs, until when, and what is done about each exit.
+
+    choose ─► world switch ─► ┌ enter (flush) ─► the guest runs ─► leave (fold) ─► exit ─► handler ─► outcome ┐ ─► choose
+                              └──────────────── until its slice ends, it waits, or it is over ◄───────────────┘
+
+Everything is driven by virtual time and by an input log stamped in it, so the same images, inputs and seed always give the
+same run. What a guest does wrong is data: an outcome, an injected exception, a persona stopped with a report.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+from minivisor.errors import MinivisorError, OptionError, StageError
+from minivisor.hypervisor.cost import CostModel
+from minivisor.hypervisor.image import Image
+from minivisor.hypervisor.interrupts import Interrupts
+from minivisor.hypervisor.ownership import DEVICE, HYPERVISOR, Ownership
+from minivisor.hypervisor.persona import TABLE_PAGES, Persona, PersonaSettings
+from minivisor.hypervisor.reference import reference
+from minivisor.hypervisor.report import report
+from minivisor.hypervisor.stage2 import VTCR
+from minivisor.hypervisor.vcpu import VirtualCpu
+from minivisor.machine.board import Machine
+from minivisor.machine.core import FIXED_POINT, HORIZON, IRQ, SYNC
+from minivisor.machine.gic import HYP_TIMER
+from minivisor.stages import Abort, DataAbort, Exit, Outcome, Scheduler, Stages
+from minivisor.trace.records import NOBODY, ExitCause, InputEvent, StopReason, SwitchReason
+from minivisor.trace.records import Outcome as TraceOutcome
+from minivisor.trace.store import Metadata, Trace
+
+__all__ = ["HCR_GUEST", "Hypervisor"]
+
+# DDI 0487, HCR_EL2: VM 0, SWIO 1, FMO 3, IMO 4, AMO 5, TWI 13, TID3 18, TSC 19, TACR 21, TSW 22, RW 31
+HCR_GUEST = 1 << 31 | 1 << 22 | 1 << 21 | 1 << 19 | 1 << 18 | 1 << 13 | 1 << 5 | 1 << 4 | 1 << 3 | 1 << 1 | 1
+MDCR_NO_PMU = 1 << 6 | 1 << 5  # MDCR_EL2.TPM, TPMCR: the cycle counter would tell host time
+TICK, PAGE, BLOCK = 16, 4096, 2 << 20
+NEVER = 1 << 61
+NO_PROGRESS_LIMIT = 1000  # exits in a row without an instruction retired
+RETRY = 1_000_000  # ns until a key is offered again to a full UART
+EXTERNAL_ABORT, WNR = 0x10, 1 << 6
+EC_INSTRUCTION_ABORT, EC_DATA_ABORT = 0x20, 0x24
+
+
+class Hypervisor:
+    """The hypervisor of one machine.
+
+    stages: a persona's parts, `reference` unless given. scheduler: policy, the reference parts' unless given.
+    cost: what exits and switches charge. seed: for whatever a guest is told is random.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        stages: Callable[[Persona], Stages] = reference,
+        scheduler: Scheduler | None = None,
+        cost: CostModel | None = None,
+        seed: int = 0,
+        trace: Trace | None = None,
+    ) -> None:
+        self.machine, self.core, self.cost, self.seed = machine, machine.core, cost or CostModel(), seed
+        self.personas: list[Persona] = []
+        self.foreground: Persona | None = None
+        self.trace = trace or Trace(Metadata(machine.board.name, self.cost.name, seed, machine.core.mmu))
+        self.interrupts = Interrupts(machine, self.trace)
+        self._stages, self._scheduler = stages, scheduler
+        self._loaded: VirtualCpu | None = None
+        self._inputs: list[tuple[int, int, Persona, int]] = []
+        self._sequence = 0
+        self._preempt = self._events_changed = False
+        self._stuck = (0, 0)
+        self._claim_hardware()
+
+    def _claim_hardware(self) -> None:
+        memory, board = self.machine.memory, self.machine.board
+        window = board.gicv_base & -PAGE, 2 * PAGE
+        self.ledger = Ownership([(memory.base, memory.size), window], scrub=self._scrub)
+        self.ledger.claim(HYPERVISOR, memory.base, BLOCK)
+        self.ledger.claim(DEVICE, *window)
+        self._next_pool, self._next_ram = memory.base, memory.base + BLOCK
+        self.core.write("VTCR_EL2", VTCR)
+        self.core.write("HCR_EL2", HCR_GUEST)
+        self.core.write("MDCR_EL2", MDCR_NO_PMU)
+
+    def _scrub(self, pa: int, size: int) -> None:
+        self.machine.memory.span(pa, size)[:] = 0
+        self.core.code_changed()
+
+    # ── personas ──
+
+    @property
+    def now(self) -> int:
+        """Virtual time in ns."""
+        return self.core.now
+
+    @property
+    def vcpus(self) -> list[VirtualCpu]:
+        """All vCPUs of all personas, by index."""
+        return [vcpu for persona in self.personas for vcpu in persona.vcpus]
+
+    def add(self, settings: PersonaSettings, image: Image) -> Persona:
+        """Make a persona: claim its RAM, build its stage 2, power it on. The first one is in front."""
+        memory = self.machine.memory
+        if self._next_ram + settings.memory > memory.base + memory.size or self._next_pool + TABLE_PAGES * PAGE > memory.base + BLOCK:
+            raise OptionError(
+                f"persona {settings.name!r}: {settings.memory >> 20} MiB do not fit; board {self.machine.board.name!r} has "
+                f"{(memory.base + memory.size - self._next_ram) >> 20} MiB free"
+            )
+        placement = len(self.personas) + 1, self._next_ram, self._next_pool
+        persona = Persona(settings, image, self.machine, self.ledger, placement, self._stages, len(self.vcpus), self.seed)
+        self._next_ram, self._next_pool = self._next_ram + settings.memory, self._next_pool + TABLE_PAGES * PAGE
+        self.personas.append(persona)
+        if self._scheduler is None:
+            self._scheduler = persona.stages.scheduler()
+        self._start(persona)
+        self.bring_to_front(self.foreground or persona)
+        return persona
+
+    def _start(self, persona: Persona) -> None:
+        persona.power_on(self.now)
+        first = persona.vcpus[0]
+        self.trace.start(self.now, first.index, persona.image.entry, first.state["X0"])
+
+    def bring_to_front(self, persona: Persona) -> None:
+        """Whose screen is shown and who gets the keys; its vCPUs count with their weight from now on."""
+        if persona is not self.foreground:
+            previous = self.foreground.vcpus[0].index if self.foreground else NOBODY
+            self.foreground = persona
+            self._preempt = True
+            self.trace.foreground(self.now, persona.vcpus[0].index, previous)
+
+    def key(self, persona: Persona, byte: int, at: int | None = None) -> None:
+        """A key for a persona's console at a virtual time, now unless given: an entry of the input log."""
+        self._sequence += 1
+        heapq.heappush(self._inputs, (max(at or 0, self.now), self._sequence, persona, byte))
+
+    # ── the loop ──
+
+    @property
+    def alive(self) -> bool:
+        """Is any persona still running?"""
+        return any(persona.status == "running" for persona in self.personas)
+
+    def run(self, until: int = NEVER) -> int:
+        """Run all personas until virtual time `until` in ns, or until none is left. Returns the virtual time."""
+        while self.now < until and self.alive:
+            self._deliver_inputs()
+            choice = self._choose()
+            if choice is not None:
+                vcpu, slice_ = choice
+                self._switch_to(vcpu)
+                self._run_slice(vcpu, slice_, until)
+            elif not self._idle(until):
+                break
+        return self.now
+
+    def _choose(self) -> tuple[VirtualCpu, int] | None:
+        vcpus = self.vcpus
+        views = [vcpu.view(vcpu.persona is self.foreground) for vcpu in vcpus]
+        if not any(view.runnable for view in views) or self._scheduler is None:
+            return None
+        choice = self._scheduler.next(self.now, views)
+        if choice is None:
+            return None
+        index, slice_ = choice
+        if not (0 <= index < len(vcpus) and views[index].runnable and slice_ > 0):
+            raise StageError(f"scheduler: next() chose vCPU {index} for {slice_} ns; a runnable vCPU and a slice above 0 were expected")
+        self.trace.sched(self.now, index, slice_, sum(view.runnable << view.index for view in views))
+        return vcpus[index], slice_
+
+    def _switch_to(self, vcpu: VirtualCpu) -> None:
+        """The world switch: everything of one vCPU out of the core, everything of the next one in."""
+        if vcpu is self._loaded:
+            return
+        previous = self._put_away()
+        vcpu.persona.stages.load(self.core, vcpu.state)
+        self.core.load_vmid(vcpu.persona.vmid)
+        self.interrupts.load(vcpu)
+        self._loaded = vcpu
+        self.core.skip(self.cost.switch)
+        reason = SwitchReason.START if previous is None else SwitchReason.SLICE if previous.status == "ready" else SwitchReason.WAIT
+        self.trace.switch(self.now, vcpu.index, previous.index if previous else NOBODY, reason, self.core.retired)
+
+    def _put_away(self) -> VirtualCpu | None:
+        """Take the loaded vCPU out of the core."""
+        vcpu = self._loaded
+        if vcpu is not None:
+            vcpu.state = vcpu.persona.stages.save(self.core)
+            self.interrupts.save(vcpu)
+            self._loaded = None
+        return vcpu
+
+    def _run_slice(self, vcpu: VirtualCpu, slice_: int, until: int) -> None:
+        started = self.now
+        self.core.write("CNTHP_CVAL_EL2", (started + slice_) // TICK)
+        self.core.write("CNTHP_CTL_EL2", 1)
+        self.machine.gic.deactivate(HYP_TIMER)
+        self._preempt, self._events_changed = False, True
+        while vcpu.status == "ready" and not self._preempt:
+            if self._events_changed:
+                horizon, self._events_changed = min(until, self._next_event()), False
+            self.interrupts.enter(vcpu)
+            reason = self.core.run(horizon)
+            self.interrupts.leave(vcpu)
+            if reason == SYNC:
+                self._synchronous(vcpu)
+            elif reason == IRQ:
+                self._interrupt(vcpu)
+            elif reason == FIXED_POINT:
+                self._stop(vcpu, StopReason.FIXED_POINT, "it takes the same exception at its own vector for ever")
+            elif reason == HORIZON and self.now >= until:
+                break
+            else:
+                self._deliver_inputs()
+                self._events_changed = True
+        vcpu.consumed += self.now - started
+
+    def _next_event(self) -> int:
+        """The next virtual time at which something outside the loaded vCPU happens."""
+        times = [time for persona in self.personas if (time := persona.next_event(self.now)) is not None]
+        return min(times + [self._inputs[0][0]] if self._inputs else times, default=NEVER)
+
+    def _deliver_inputs(self) -> None:
+        """Whatever is due: keys from the input log, timers and clocks of those who sleep."""
+        while self._inputs and self._inputs[0][0] <= self.now:
+            _time, sequence, persona, byte = heapq.heappop(self._inputs)
+            if persona.status == "running" and persona.uart.room <= 0:
+                heapq.heappush(self._inputs, (self.now + RETRY, sequence, persona, byte))
+                break
+            persona.uart.receive(byte)
+            persona.update_lines()
+            self.trace.input(self.now, persona.vcpus[0].index, InputEvent.KEY, byte)
+        for persona in self.personas:
+            if persona.wake(self.now):
+                self._preempt = True
+
+    def _idle(self, until: int) -> bool:
+        """Nobody wants the core. Time jumps to the next event; False when there is none before `until`."""
+        for persona in self.personas:
+            if persona.status == "running" and not persona.can_wake(self.now):
+                self._switch_to(persona.vcpus[0])
+                self._stop(persona.vcpus[0], StopReason.NEVER_WAKES, "it waits for an interrupt that no event source can raise")
+        event = min(self._next_event(), until)
+        if event >= NEVER or not self.alive:
+            return False
+        if event > self.now:
+            self.core.skip(event - self.now)
+        return True
+
+    # ── exits ──
+
+    def _interrupt(self, vcpu: VirtualCpu) -> None:
+        """A physical interrupt: the hypervisor's timer ends the slice, a guest's timer goes to the guest."""
+        intid = self.machine.gic.acknowledge()
+        self.interrupts.attention = True
+        if intid == HYP_TIMER:
+            self.core.write("CNTHP_CTL_EL2", 0)
+            self.machine.gic.deactivate(intid)
+            self._preempt = True
+        self.core.skip(self.cost.exit)
+        self.trace.exit(self.now, vcpu.index, self.core.retired, self.core.read("PC"), 0, value=intid, cause=ExitCause.IRQ)
+
+    def _synchronous(self, vcpu: VirtualCpu) -> None:
+        """A synchronous exception: decode once, handle, apply."""
+        core, stages = self.core, vcpu.persona.stages
+        esr, far, hpfar = core.syndrome
+        pc, x, time = core.read("PC"), core.general(), core.now
+        try:
+            exit_ = stages.decode(esr, far, hpfar)
+            outcome = stages.handlers[exit_.ec](exit_, vcpu.view(x=x, pc=pc))
+            action = _OUTCOMES[outcome.kind]
+        except MinivisorError:
+            raise
+        except Exception as problem:
+            raise StageError(f"stages: exit {esr:#x} at PC {pc:#x} made a part raise {type(problem).__name__}: {problem}") from problem
+        self._watch_progress(vcpu)
+        core.skip(self.cost.of_exit(esr >> 26))
+        for name, value in outcome.writes.items():
+            core.write(name, value)
+        if "PC" in outcome.writes:
+            core.retire_one()  # EL2 carried the instruction out
+        ipa = exit_.ipa if isinstance(exit_, Abort) else 0
+        self.trace.exit(time, vcpu.index, core.retired, pc, esr, far, ipa, TraceOutcome[outcome.kind.upper()], outcome.writes.get("X0", 0))
+        if action is not None:
+            action(self, vcpu, exit_, outcome)
+        if isinstance(exit_, DataAbort):
+            vcpu.persona.update_lines()
+            self._events_changed = True
+
+    def _watch_progress(self, vcpu: VirtualCpu) -> None:
+        """A guest, or a part, that makes exits without end and without an instruction retired must not hang the phone."""
+        retired, count = self._stuck
+        self._stuck = (self.core.retired, count + 1 if retired == self.core.retired else 0)
+        if self._stuck[1] > NO_PROGRESS_LIMIT:
+            self._stop(vcpu, StopReason.LIMIT, f"{NO_PROGRESS_LIMIT} exits in a row without one instruction retired")
+
+    def _wait(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
+        if not vcpu.persona.vgic.signals(vcpu.number):
+            vcpu.status = "waiting"
+            self._put_away()
+
+    def _undefined(self, _vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
+        self.core.inject(0, 0)
+
+    def _abort(self, _vcpu: VirtualCpu, exit_: Exit, _outcome: Outcome) -> None:
+        if not isinstance(exit_, Abort):
+            raise StageError(f"stages: outcome 'abort' for exit {exit_.esr:#x}, which has no address; an abort was expected")
+        write = WNR if isinstance(exit_, DataAbort) and exit_.write else 0
+        self.core.inject(exit_.ec, EXTERNAL_ABORT | write, exit_.far)
+
+    def _on(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
+        number, entry, context = outcome.argument
+        target = vcpu.persona.vcpus[number]
+        target.reset(entry, context, self.now)
+        self.trace.start(self.now, target.index, entry, context)
+
+    def _off(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
+        self._put_away()
+        vcpu.status = "off"
+        self.trace.stop(self.now, vcpu.index, StopReason.OFF, "CPU_OFF", self.core.retired)
+        if all(each.status == "off" for each in vcpu.persona.vcpus):
+            vcpu.persona.power_off()
+
+    def _shutdown(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
+        self._put_away()
+        vcpu.persona.power_off()
+        self.trace.stop(self.now, vcpu.index, StopReason.SHUTDOWN, outcome.reason or "SYSTEM_OFF", self.core.retired)
+
+    def _reset(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
+        self._put_away()
+        self.trace.stop(self.now, vcpu.index, StopReason.RESET, "SYSTEM_RESET", self.core.retired)
+        self._start(vcpu.persona)
+
+    def _stop_for(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
+        self._stop(vcpu, StopReason.HANDLER, outcome.reason or "a handler stopped it")
+
+    def _stop(self, vcpu: VirtualCpu, reason: StopReason, words: str) -> None:
+        """End a persona that did not ask for it, with a report. The others go on."""
+        if vcpu.persona.status != "running":
+            return
+        core = self.core
+        text = report(core, vcpu.persona.name, words)
+        self.trace.stop(self.now, vcpu.index, reason, words, core.retired, core.read("PC"), core.read("ESR_EL1"), core.read("FAR_EL1"))
+        self._put_away()
+        vcpu.persona.power_off(text)
+
+
+Action = Callable[[Hypervisor, VirtualCpu, Exit, Outcome], None]
+_OUTCOMES: dict[str, Action | None] = {
+    "resume": None,
+    "wait": Hypervisor._wait,
+    "undefined": Hypervisor._undefined,
+    "abort": Hypervisor._abort,
+    "on": Hypervisor._on,
+    "off": Hypervisor._off,
+    "shutdown": Hypervisor._shutdown,
+    "reset": Hypervisor._reset,
+    "stop": Hypervisor._stop_for,
+}

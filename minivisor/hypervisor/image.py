@@ -1,0 +1,107 @@
+"""Guest images: an ELF executable or a flat binary, as pieces to be copied into a persona's RAM.
+
+Nothing of a file is trusted: every size and offset is checked against the file and against RAM before a byte is copied.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.construct.core import ConstructError
+from elftools.elf.elffile import ELFFile
+
+from minivisor.errors import GuestImageError
+
+__all__ = ["FLAT_OFFSET", "Image", "load_image"]
+
+FLAT_OFFSET = 0x8_0000  # where the arm64 boot protocol puts a flat image, from the start of RAM
+EM_AARCH64 = "EM_AARCH64"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """pieces: (intermediate physical address, bytes, size in memory; the rest is zero). entry: where vCPU 0 starts."""
+
+    name: str
+    entry: int
+    pieces: tuple[tuple[int, bytes, int], ...]
+
+
+def load_image(source: str | Path, ram_base: int, ram_size: int) -> Image:
+    """Read an ELF or flat image that must fit RAM [ram_base, ram_base + ram_size). Raises GuestImageError, one line."""
+    path = Path(source)
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise GuestImageError(
+            f"guest image: {path} cannot be read ({problem.strerror}); an ELF or flat file was expected"
+        ) from None
+    if not data:
+        raise GuestImageError(f"guest image: {path} is empty; an ELF for AArch64 or a flat binary was expected")
+    if data[:4] != b"\x7fELF":
+        image = Image(path.name, ram_base + FLAT_OFFSET, ((ram_base + FLAT_OFFSET, data, len(data)),))
+    else:
+        image = _parse_elf(path, data)
+    for address, _content, size in image.pieces:
+        if not ram_base <= address <= address + size <= ram_base + ram_size:
+            raise GuestImageError(
+                f"guest image: {path} wants [{address:#x}, {address + size:#x}), outside RAM [{ram_base:#x}, {ram_base + ram_size:#x}); "
+                "link it there or give --memory"
+            )
+    if not any(address <= image.entry < address + size for address, _content, size in image.pieces):
+        raise GuestImageError(f"guest image: {path} starts at {image.entry:#x}, where it loads nothing")
+    return image
+
+
+def _parse_elf(path: Path, data: bytes) -> Image:
+    try:
+        elf = ELFFile(io.BytesIO(data))
+        header = elf.header
+        if header["e_machine"] != EM_AARCH64 or elf.elfclass != 64 or not elf.little_endian:
+            raise GuestImageError(
+                f"guest image: {path} is for {header['e_machine']}, {elf.elfclass} bits; little-endian AArch64 was expected"
+            )
+        if header["e_type"] != "ET_EXEC":
+            raise GuestImageError(
+                f"guest image: {path} is {header['e_type']}; a statically linked executable (ET_EXEC) was expected"
+            )
+        segments = [segment.header for segment in elf.iter_segments() if segment.header["p_type"] == "PT_LOAD"]
+    except (
+        ELFError,
+        ConstructError,
+        ValueError,
+        KeyError,
+        UnicodeDecodeError,
+        OverflowError,
+        AttributeError,
+        TypeError,
+    ) as problem:
+        raise GuestImageError(
+            f"guest image: {path} is a damaged ELF file ({problem}); AArch64 ET_EXEC was expected"
+        ) from None
+    pieces = tuple(_piece(path, data, segment) for segment in segments if segment["p_memsz"])
+    if not pieces:
+        raise GuestImageError(
+            f"guest image: {path} has nothing to load (no PT_LOAD segment); AArch64 ET_EXEC was expected"
+        )
+    return Image(path.name, _physical_entry(header["e_entry"], segments), pieces)
+
+
+def _piece(path: Path, data: bytes, segment: dict[str, int]) -> tuple[int, bytes, int]:
+    offset, size, memory = segment["p_offset"], segment["p_filesz"], segment["p_memsz"]
+    if offset + size > len(data) or size > memory:
+        raise GuestImageError(
+            f"guest image: {path} is truncated or lies: a segment of {size} bytes at offset {offset}, file of {len(data)}, {memory} in memory"
+        )
+    return segment["p_paddr"], data[offset : offset + size], memory
+
+
+def _physical_entry(entry: int, segments: list[dict[str, int]]) -> int:
+    """The entry point is virtual when the kernel is linked high; the MMU is off, so start at its physical address."""
+    for segment in segments:
+        if segment["p_vaddr"] <= entry < segment["p_vaddr"] + segment["p_memsz"]:
+            return entry - segment["p_vaddr"] + segment["p_paddr"]
+    return entry

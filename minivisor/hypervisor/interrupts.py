@@ -1,0 +1,137 @@
+"""Between the virtual GIC and the hardware's list registers: `enter` before the guest runs, `leave` after.
+
+    vGIC state ── flush ──► GICH_LR<n> ── the guest acknowledges and completes, no exit ──► fold ──► vGIC state
+
+The guest's two timers are real: their physical interrupts (PPI 27 and 30) are forwarded with LR.HW=1. While a timer's line
+is high and was handed to the guest, its physical interrupt stays active, hence quiet; the guest's EOI deactivates it
+without an exit, and if the line is still high then, it fires again.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+from minivisor.hypervisor.vcpu import VirtualCpu
+from minivisor.machine.board import Machine
+from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
+from minivisor.machine.state import WORD
+from minivisor.stages import ListRegister, Stages
+from minivisor.trace.records import IrqEvent
+from minivisor.trace.store import Trace
+
+__all__ = ["Interrupts", "decode_list_register", "encode_list_register", "timer_deadline"]
+
+TICK = 16  # ns
+SPURIOUS = 1023
+HCR_EN, HCR_UIE = 1, 2  # GICH_HCR
+LR_AT, HCR_AT, VMCR_AT, APR_AT = (WORD[name] for name in ("lr", "gich_hcr", "gich_vmcr", "gich_apr"))
+CVAL_AT, CTL_AT, OFFSET_AT = (WORD[name] for name in ("cntv_cval", "cntv_ctl", "cntvoff"))
+P_CVAL_AT, P_CTL_AT = WORD["cntp_cval"], WORD["cntp_ctl"]
+HW, EOI = 1 << 31, 1 << 19
+
+
+def encode_list_register(register: ListRegister) -> int:
+    """GICH_LR<n> (IHI 0048B, 5.3.8). Empty ones keep no interrupt id."""
+    if not register.state:
+        return 0
+    value = register.state << 28 | register.priority >> 3 << 23 | register.intid
+    if register.physical is not None:
+        return value | HW | register.physical << 10
+    return value | register.source << 10 | (EOI if register.eoi_maintenance else 0)
+
+
+def decode_list_register(value: int) -> ListRegister:
+    """What a GICH_LR<n> says; all zero is an empty one."""
+    if not value:
+        return ListRegister(intid=SPURIOUS)
+    hardware = bool(value & HW)
+    return ListRegister(
+        state=value >> 28 & 3,
+        intid=value & 0x3FF,
+        priority=(value >> 23 & 0x1F) << 3,
+        source=0 if hardware else value >> 10 & 7,
+        physical=value >> 10 & 0x3FF if hardware else None,
+        eoi_maintenance=not hardware and bool(value & EOI),
+    )
+
+
+def timer_deadline(stages: Stages, registers: dict[str, int], now: int) -> tuple[bool, bool, int | None]:
+    """Both guest timers of a vCPU that is not loaded: (virtual line, physical line, next deadline in ns or None)."""
+    ticks = now // TICK
+    virtual, first = stages.vtimer(
+        registers.get("CNTV_CVAL_EL0", 0), registers.get("CNTV_CTL_EL0", 0), registers.get("CNTVOFF_EL2", 0), ticks
+    )
+    physical, second = stages.vtimer(registers.get("CNTP_CVAL_EL0", 0), registers.get("CNTP_CTL_EL0", 0), 0, ticks)
+    deadlines = [deadline * TICK for deadline in (first, second) if deadline is not None]
+    return virtual, physical, min(deadlines, default=None)
+
+
+class Interrupts:
+    """The interrupt side of the loaded vCPU."""
+
+    def __init__(self, machine: Machine, trace: Trace) -> None:
+        self._words = machine.core.words
+        self._core, self._gic, self._trace = machine.core, machine.gic, trace
+        self._count = machine.list_registers
+        self._listed = False
+        self.attention = True
+        """A timer line is high, an interrupt came or the vCPU was just loaded: look at the lines again."""
+
+    def enter(self, vcpu: VirtualCpu) -> None:
+        """Flush: timer lines into the vGIC, the most urgent interrupts into list registers. Nearly free when nothing is up."""
+        vgic = vcpu.persona.vgic
+        if self.attention:
+            self._timer_lines(vcpu)
+        if not vgic.busy(vcpu.number):
+            return
+        registers, spilled = vgic.enter(vcpu.number, self._count)
+        self._words[LR_AT : LR_AT + self._count] = self._encode(registers)
+        self._words[HCR_AT] = HCR_EN | (HCR_UIE if spilled else 0)
+        self._listed = True
+        for slot, register in enumerate(registers):
+            if register.state == 1:
+                self._note(vcpu, IrqEvent.LISTED, register.intid, register.priority, slot)
+        for irq in spilled:
+            self._note(vcpu, IrqEvent.SPILLED, irq.intid, irq.priority)
+
+    def _encode(self, registers: Sequence[ListRegister]) -> memoryview:
+        return memoryview(array("Q", map(encode_list_register, registers)))
+
+    def leave(self, vcpu: VirtualCpu) -> None:
+        """Fold: what the guest acknowledged and completed goes back into the vGIC; the list registers are empty after."""
+        if not self._listed:
+            return
+        registers = [decode_list_register(value) for value in self._words[LR_AT : LR_AT + self._count]]
+        self._words[LR_AT : LR_AT + self._count] = memoryview(array("Q", bytes(8 * self._count)))
+        self._words[HCR_AT] = HCR_EN
+        self._listed = False
+        vcpu.persona.vgic.leave(vcpu.number, registers)
+        for slot, register in enumerate(registers):
+            if register.state & 2:
+                self._note(vcpu, IrqEvent.ACKNOWLEDGED, register.intid, register.priority, slot)
+            elif not register.state and register.intid != SPURIOUS:
+                self._note(vcpu, IrqEvent.COMPLETED, register.intid, register.priority, slot)
+
+    def load(self, vcpu: VirtualCpu) -> None:
+        """World switch in: the virtual interface's own state (enables, mask, active priorities)."""
+        self._words[HCR_AT], self._words[VMCR_AT], self._words[APR_AT] = vcpu.interface
+        self.attention = True
+
+    def save(self, vcpu: VirtualCpu) -> None:
+        """World switch out; after `leave`."""
+        vcpu.interface = (HCR_EN, self._words[VMCR_AT], self._words[APR_AT])
+
+    def _timer_lines(self, vcpu: VirtualCpu) -> None:
+        """A timer that has fired and was handed to the guest keeps its physical interrupt active until the guest's EOI."""
+        words, ticks, stages, vgic = self._words, self._core.now // TICK, vcpu.persona.stages, vcpu.persona.vgic
+        virtual, _ = stages.vtimer(words[CVAL_AT], words[CTL_AT], words[OFFSET_AT], ticks)
+        physical, _ = stages.vtimer(words[P_CVAL_AT], words[P_CTL_AT], 0, ticks)
+        for intid, level in ((VIRTUAL_TIMER, virtual), (PHYSICAL_TIMER, physical)):
+            if level != vgic.line(intid, vcpu.number):
+                vgic.set_line(intid, level, vcpu.number)
+            self._gic.set_active(intid, level)
+        self.attention = virtual or physical
+
+    def _note(self, vcpu: VirtualCpu, event: IrqEvent, intid: int, priority: int, slot: int = 0) -> None:
+        self._trace.irq(self._core.now, vcpu.index, event, intid, priority, slot)

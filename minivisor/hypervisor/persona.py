@@ -1,0 +1,246 @@
+"""A persona: one guest operating system with its memory, its devices and its vCPUs.
+
+What a persona sees is the fixed virtual platform (DESIGN, "The virtual platform"), on every board:
+
+    0x0800_0000  GICv2 distributor          emulated: each access is a stage-2 fault
+    0x0801_0000  GICv2 CPU interface        the board's virtual CPU interface page, mapped: no exit
+    0x0900_0000  PL011 UART, SPI 1          emulated
+    0x0901_0000  PL031 RTC, SPI 2           emulated
+    0x4000_0000  RAM                        the persona's own pages; device tree first, framebuffer last
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from minivisor.arch.psci import Affinity
+from minivisor.errors import GuestImageError, OptionError
+from minivisor.hypervisor.aborts import Bus
+from minivisor.hypervisor.distributor import Distributor
+from minivisor.hypervisor.guest_tree import Framebuffer, guest_tree
+from minivisor.hypervisor.image import Image
+from minivisor.hypervisor.interrupts import timer_deadline
+from minivisor.hypervisor.ownership import Ownership
+from minivisor.hypervisor.rtc import Rtc
+from minivisor.hypervisor.stage2 import Stage2
+from minivisor.hypervisor.tables import MemoryTables
+from minivisor.hypervisor.uart import Uart
+from minivisor.hypervisor.vcpu import VirtualCpu
+from minivisor.hypervisor.vgic import Vgic
+from minivisor.machine.board import Machine
+from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
+from minivisor.stages import Stages
+
+__all__ = ["FRAMEBUFFER", "RAM", "Persona", "PersonaSettings"]
+
+GICD, GICV, UART, RTC, RAM = 0x0800_0000, 0x0801_0000, 0x0900_0000, 0x0901_0000, 0x4000_0000
+PAGE, GICV_SIZE = 0x1000, 0x2000
+UART_SPI, RTC_SPI = 33, 34  # interrupt ids of SPI 1 and 2
+MIB = 1 << 20
+FRAMEBUFFER_ROOM = 128 << 10  # at the end of RAM
+FRAMEBUFFER = Framebuffer(address=0, width=160, height=240, stride=320, format="r5g6b5")
+CONSOLE_LIMIT = 1 << 20  # bytes of output kept; a guest may print for ever
+
+
+@dataclass(frozen=True, slots=True)
+class PersonaSettings:
+    """What the product decides about a persona. memory: bytes, a multiple of 2 MiB. colour: 0xRRGGBB. weight: its share in front."""
+
+    name: str
+    colour: int = 0x2266CC
+    memory: int = 64 * MIB
+    cpus: int = 1
+    weight: int = 3
+    bootargs: str = ""
+
+    def __post_init__(self) -> None:
+        if self.memory % (2 * MIB) or not 4 * MIB <= self.memory <= 1 << 32:
+            raise OptionError(f"persona {self.name!r}: memory of {self.memory} bytes; a multiple of 2 MiB from 4 MiB was expected")
+        if not 1 <= self.cpus <= 8 or not 0 <= self.colour <= 0xFFFFFF:
+            raise OptionError(f"persona {self.name!r}: {self.cpus} vCPUs, colour {self.colour:#x}; 1 to 8 and 0xRRGGBB were expected")
+
+
+class Persona:
+    """One guest on one machine.
+
+    pa: where its RAM is in physical memory. status: "off" or "running"; `report` says why it ended, when it did not choose to.
+    """
+
+    def __init__(
+        self,
+        settings: PersonaSettings,
+        image: Image,
+        machine: Machine,
+        ledger: Ownership,
+        placement: tuple[int, int, int],
+        stages: Callable[[Persona], Stages],
+        first_vcpu: int,
+        seed: int,
+    ) -> None:
+        self.settings, self.image, self.machine, self._ledger = settings, image, machine, ledger
+        self.vmid, self.pa, pool = placement
+        self.owner = ledger.register(settings.name)
+        self.console, self.report, self.status = bytearray(), "", "off"
+        self.on_output: Callable[[int], None] = lambda _byte: None
+        self.weight, self.seed = settings.weight, seed
+        self.counter_offset = 0
+        self.vcpus = [VirtualCpu(first_vcpu + n, n, self) for n in range(settings.cpus)]
+        self._make_devices()
+        self.stages = stages(self)
+        self._make_stage2(pool)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.settings.name
+
+    def _make_devices(self) -> None:
+        core = self.machine.core
+        self.vgic = Vgic(len(self.vcpus), lambda: [vcpu.view(pc=1) for vcpu in self.vcpus])
+        self.vgic.forward(VIRTUAL_TIMER, VIRTUAL_TIMER)
+        self.vgic.forward(PHYSICAL_TIMER, PHYSICAL_TIMER)
+        self.uart, self.rtc = Uart(self._transmit), Rtc(lambda: core.now)
+        self.bus = Bus()
+        self.bus.add_banked(GICD, PAGE, Distributor(self.vgic))
+        self.bus.add(UART, PAGE, self.uart)
+        self.bus.add(RTC, PAGE, self.rtc)
+
+    def _make_stage2(self, pool: int) -> None:
+        memory, core = self.machine.memory, self.machine.core
+        self.tables = MemoryTables(memory.bytes, memory.base, pool, TABLE_PAGES, tlbi=self._tlbi)
+        self.stage2 = Stage2(self.tables, self._ledger.checker(self.owner))
+        self._ledger.claim(self.owner, self.pa, self.settings.memory)
+        self.stage2.map(RAM, self.pa, self.settings.memory, "rwx")
+        self.stage2.map(GICV, self.machine.board.gicv_base, GICV_SIZE, "device-rw")
+        self.vttbr = self.vmid << 48 | self.tables.root
+        core.tlbi_vmid(self.vmid)
+
+    def _tlbi(self, ipa: int) -> None:
+        """Invalidate by IPA under this persona's VMID, whoever is loaded. TLBI by IPA drops whole blocks, as hardware does."""
+        core = self.machine.core
+        loaded = int(core.record.vmid)
+        core.load_vmid(self.vmid)
+        core.tlbi_ipa(ipa)
+        core.load_vmid(loaded)
+
+    # ── memory ──
+
+    def span(self, ipa: int, size: int) -> np.ndarray:
+        """uint8[size] view of its RAM from an intermediate physical address."""
+        if not RAM <= ipa <= ipa + size <= RAM + self.settings.memory:
+            raise GuestImageError(f"persona {self.name!r}: [{ipa:#x}, {ipa + size:#x}) is outside its RAM")
+        return self.machine.memory.span(self.pa + ipa - RAM, size)
+
+    def inside(self, ipa: int) -> bool:
+        """Is this intermediate physical address in its RAM?"""
+        return RAM <= ipa < RAM + self.settings.memory
+
+    @property
+    def framebuffer(self) -> int:
+        """Intermediate physical address of its framebuffer."""
+        return RAM + self.settings.memory - FRAMEBUFFER_ROOM
+
+    def pixels(self) -> np.ndarray:
+        """uint16[height, width]: its screen in r5g6b5, a view of its RAM."""
+        size = FRAMEBUFFER.stride * FRAMEBUFFER.height
+        return self.span(self.framebuffer, size).view(np.uint16).reshape(FRAMEBUFFER.height, FRAMEBUFFER.width)
+
+    # ── power ──
+
+    def power_on(self, now: int) -> None:
+        """Load the image into zeroed RAM, write the device tree, start vCPU 0."""
+        self.span(RAM, self.settings.memory)[:] = 0
+        for address, content, _size in self.image.pieces:
+            self.span(address, len(content))[:] = np.frombuffer(content, np.uint8)
+        tree = self._device_tree()
+        self.span(RAM, len(tree))[:] = np.frombuffer(tree, np.uint8)
+        self.machine.core.code_changed()
+        self.machine.core.tlbi_vmid(self.vmid)
+        self._make_quiet()
+        self.counter_offset = now // 16
+        self.status, self.report = "running", ""
+        for vcpu in self.vcpus:
+            vcpu.status = "off"
+        self.vcpus[0].reset(self.image.entry, RAM, now)
+
+    def _make_quiet(self) -> None:
+        fresh = Vgic(len(self.vcpus))
+        fresh.forward(VIRTUAL_TIMER, VIRTUAL_TIMER)
+        fresh.forward(PHYSICAL_TIMER, PHYSICAL_TIMER)
+        self.vgic.load(fresh.state())
+        self.uart.load(Uart().state())
+
+    def power_off(self, report: str = "") -> None:
+        """No vCPU runs any more; RAM stays, for whoever wants to look. report: why, when it was not its own wish."""
+        self.status, self.report = "off", report
+        for vcpu in self.vcpus:
+            vcpu.status = "off"
+
+    def _device_tree(self) -> bytes:
+        settings, framebuffer = self.settings, FRAMEBUFFER
+        return guest_tree(
+            memory=(RAM, settings.memory),
+            cpus=settings.cpus,
+            name=settings.name,
+            colour=settings.colour,
+            framebuffer=Framebuffer(
+                self.framebuffer, framebuffer.width, framebuffer.height, framebuffer.stride, framebuffer.format
+            ),
+            bootargs=settings.bootargs,
+            seed=self.seed,
+        )
+
+    def affinity(self, number: int) -> int | None:
+        """PSCI's view of a vCPU: an `Affinity` state, None when there is no such vCPU."""
+        if not 0 <= number < len(self.vcpus):
+            return None
+        return Affinity.OFF if self.vcpus[number].status == "off" else Affinity.ON
+
+    # ── events ──
+
+    def _transmit(self, byte: int) -> None:
+        self.console.append(byte)
+        if len(self.console) > CONSOLE_LIMIT:
+            del self.console[: CONSOLE_LIMIT // 2]
+        self.on_output(byte)
+
+    def update_lines(self) -> None:
+        """Device lines into the vGIC."""
+        for intid, level in ((UART_SPI, self.uart.interrupt), (RTC_SPI, self.rtc.interrupt)):
+            if level != self.vgic.line(intid, 0):
+                self.vgic.set_line(intid, level)
+
+    def next_event(self, now: int) -> int | None:
+        """When a device or a timer of a vCPU that is not loaded will raise its line by itself, in ns; None for never."""
+        deadlines = [self.rtc.deadline]
+        deadlines += [timer_deadline(self.stages, vcpu.state, now)[2] for vcpu in self.vcpus if vcpu.status == "waiting"]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def wake(self, now: int) -> bool:
+        """vCPUs that wait and have something pending become ready. Was there one?"""
+        self.update_lines()
+        woken = False
+        for vcpu in self.vcpus:
+            if vcpu.status != "waiting":
+                continue
+            virtual, physical, _ = timer_deadline(self.stages, vcpu.state, now)
+            self.vgic.set_line(VIRTUAL_TIMER, virtual, vcpu.number)
+            self.vgic.set_line(PHYSICAL_TIMER, physical, vcpu.number)
+            if self.vgic.signals(vcpu.number):
+                vcpu.status, vcpu.since = "ready", now
+                woken = True
+        return woken
+
+    def can_wake(self, now: int) -> bool:
+        """Is there any event source left that could end a WFI: a timer, the clock, or a key?"""
+        if any(vcpu.status == "ready" for vcpu in self.vcpus) or self.next_event(now) is not None:
+            return True
+        uart = self.vgic.interrupt(UART_SPI, 0)
+        return self.vgic.enabled and uart is not None and uart.enabled and self.uart.listening
+
+
+TABLE_PAGES = 64
+"""Stage-2 table pages of a persona: the root, one level-2 table for devices and one for RAM, level-3 tables on demand."""

@@ -1,0 +1,67 @@
+"""One virtual CPU: what is kept while it does not run, and what others may see of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from minivisor.stages import ListRegister, State
+from minivisor.stages import Vcpu as View
+
+if TYPE_CHECKING:
+    from minivisor.hypervisor.persona import Persona
+
+__all__ = ["RESET_STATE", "VirtualCpu"]
+
+PSTATE_EL1H_MASKED = 0x3C5  # EL1h, DAIF set: where PSCI starts a CPU (DEN0022, 6.4)
+SCTLR_EL1_RESET = 0x30D0_0800  # the RES1 bits of ARMv8.0 (DDI 0487, SCTLR_EL1): MMU and caches off
+MIDR_CORTEX_A72 = 0x410F_D083
+MPIDR_RES1 = 1 << 31
+RESET_STATE: State = {"PSTATE": PSTATE_EL1H_MASKED, "SCTLR_EL1": SCTLR_EL1_RESET, "VPIDR_EL2": MIDR_CORTEX_A72}
+
+
+@dataclass(eq=False)
+class VirtualCpu:
+    """index: among all vCPUs. number: within its persona, and its MPIDR_EL1.Aff0. Times in virtual ns.
+
+    status: "off", "ready" (it wants the core) or "waiting" (WFI).
+    """
+
+    index: int
+    number: int
+    persona: Persona
+    status: str = "off"
+    # the world switch owns these
+    state: State = field(default_factory=dict)
+    list_registers: tuple[ListRegister, ...] = ()
+    interface: tuple[int, int, int] = (0, 0, 0)  # GICH_HCR, GICH_VMCR, GICH_APR
+    # the scheduler reads these
+    consumed: int = 0
+    since: int = 0
+
+    def reset(self, entry: int, context: int, now: int) -> None:
+        """Power on at `entry` with `context` in X0, MMU off, interrupts masked; its virtual counter starts with its persona's."""
+        self.state = dict(RESET_STATE) | {
+            "PC": entry,
+            "X0": context,
+            "VMPIDR_EL2": MPIDR_RES1 | self.number,
+            "CNTVOFF_EL2": self.persona.counter_offset,
+            "VTTBR_EL2": self.persona.vttbr,
+        }
+        self.list_registers, self.interface = (), (0, 0, 0)
+        self.status, self.since = "ready", now
+
+    def view(self, foreground: bool = False, x: tuple[int, ...] = (0,) * 31, pc: int = 0) -> View:
+        """What handlers and schedulers see of it."""
+        return View(
+            index=self.number if pc else self.index,
+            persona=self.persona.name,
+            x=x,
+            pc=pc,
+            runnable=self.status == "ready",
+            online=self.status != "off",
+            foreground=foreground,
+            weight=self.persona.weight if foreground else 1,
+            consumed=self.consumed,
+            since=self.since,
+        )

@@ -1,0 +1,167 @@
+"""The phone: two personas on one core, as ten lines of Python use it.
+
+    from minivisor import Phone
+
+    phone = Phone(work={"name": "Ada at work", "colour": 0xAA3355})
+    phone.run("500ms")
+    phone                      # in a notebook: the picture
+    phone.trace.exits_by_class()
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from minivisor import guests
+from minivisor.errors import OptionError
+from minivisor.hypervisor.cost import CostModel, cost_model
+from minivisor.hypervisor.hypervisor import Hypervisor
+from minivisor.hypervisor.image import load_image
+from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
+from minivisor.hypervisor.reference import reference
+from minivisor.hypervisor.scheduler import FairShare
+from minivisor.machine.board import Machine
+from minivisor.phone.screen import compose
+from minivisor.stages import Scheduler
+from minivisor.trace.store import Trace
+
+__all__ = ["Phone", "parse_duration"]
+
+PERSONAL = {"name": "personal", "colour": 0x2E7D6B}
+WORK = {"name": "work", "colour": 0x3B5BA9}
+UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+DEFAULT_SLICE = "5ms"
+
+
+def parse_duration(text: str | int) -> int:
+    """Virtual time in ns from "2s", "150ms", "20us" or a number of ns. Raises OptionError."""
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s)", text.strip())
+    if match is None:
+        raise OptionError(f"duration: {text!r}; a number with a unit was expected, as in 2s, 150ms or 20us")
+    return round(float(match[1]) * UNITS[match[2]])
+
+
+class Phone:
+    """Two personas under one hypervisor.
+
+    personal, work: settings of each (`PersonaSettings`: name, colour, memory, …). slice: of the scheduler, ns or "5ms".
+    scheduler: a policy of your own. cost: a model or its name. mmu: "minivisor" or "unicorn". Raises MinivisorError for
+    what cannot be built.
+    """
+
+    def __init__(
+        self,
+        personal: Mapping[str, Any] | None = None,
+        work: Mapping[str, Any] | None = None,
+        *,
+        slice: int | str = DEFAULT_SLICE,
+        scheduler: Scheduler | None = None,
+        cost: CostModel | str = "zero",
+        board: str = "a",
+        mmu: str = "minivisor",
+        seed: int = 0,
+        guest: str | Path | None = None,
+        stages: Any = reference,
+        list_registers: int | None = None,
+    ) -> None:
+        self.machine = Machine(board, mmu, list_registers=list_registers)
+        policy = scheduler or FairShare(parse_duration(slice))
+        model = cost_model(cost) if isinstance(cost, str) else cost
+        self.hypervisor = Hypervisor(self.machine, stages, policy, model, seed)
+        image = guest or guests.path("persona")
+        for default, given in ((PERSONAL, personal), (WORK, work)):
+            settings = _settings({**default, **(given or {})})
+            self.hypervisor.add(settings, load_image(image, RAM, settings.memory))
+
+    # ── people ──
+
+    @property
+    def personas(self) -> tuple[Persona, ...]:
+        """Personal first, then work."""
+        return tuple(self.hypervisor.personas)
+
+    @property
+    def personal(self) -> Persona:
+        """The employee's own side."""
+        return self.hypervisor.personas[0]
+
+    @property
+    def work(self) -> Persona:
+        """The side that IT manages."""
+        return self.hypervisor.personas[1]
+
+    @property
+    def foreground(self) -> Persona:
+        """Whose screen is shown and who gets the keys."""
+        assert self.hypervisor.foreground is not None
+        return self.hypervisor.foreground
+
+    def switch(self) -> Persona:
+        """Bring the other persona to the front."""
+        mine = self.personas.index(self.foreground)
+        self.hypervisor.bring_to_front(self.personas[(mine + 1) % len(self.personas)])
+        return self.foreground
+
+    def type(self, text: str, persona: Persona | None = None, at: int | None = None) -> None:
+        """Keys for the persona in front, or for the one named, now or at a virtual time in ns."""
+        for byte in text.encode():
+            self.hypervisor.key(persona or self.foreground, byte, at)
+
+    # ── running ──
+
+    @property
+    def now(self) -> int:
+        """Virtual time in ns."""
+        return self.hypervisor.now
+
+    @property
+    def alive(self) -> bool:
+        """Is any persona still running?"""
+        return self.hypervisor.alive
+
+    @property
+    def trace(self) -> Trace:
+        """Every exit, switch, interrupt and decision so far."""
+        return self.hypervisor.trace
+
+    def run(self, duration: int | str) -> Phone:
+        """Let virtual time pass; less when both personas end. Returns the phone, so that a notebook shows its picture."""
+        self.hypervisor.run(self.now + parse_duration(duration))
+        return self
+
+    # ── looking ──
+
+    def screen(self) -> np.ndarray:
+        """uint8[height, width, 3]: what a person sees now."""
+        return compose(self.machine.panel, self.foreground)
+
+    def picture(self, scale: int = 2) -> Image.Image:
+        """The screen as an image, every pixel `scale` times as large."""
+        image = Image.fromarray(self.screen().copy())
+        return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.picture().save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        sides = ", ".join(f"{persona.name} {persona.status}" for persona in self.personas)
+        return f"<Phone at {self.now / 1e9:.3f} s: {sides}; {self.foreground.name} in front>"
+
+
+def _settings(given: Mapping[str, Any]) -> PersonaSettings:
+    try:
+        return PersonaSettings(**given)
+    except TypeError:
+        known = ", ".join(PersonaSettings.__dataclass_fields__)
+        raise OptionError(f"persona: settings {', '.join(sorted(given))}; known are {known}") from None
