@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections import Counter
@@ -45,6 +46,31 @@ def screen(machine: Virt, folder: Path) -> list[tuple[int, ...]]:
     return [struct.unpack_from(f"<{WIDTH}H", pixels, y * STRIDE) for y in range(HEIGHT)]
 
 
+def font() -> dict[tuple[str, ...], str]:
+    """Glyph -> character, from the drawing that build.py reads, by a reading of its own."""
+    drawing = (Path(__file__).parents[2] / "guest-kernels/persona/font.txt").read_text().split("\n\n")[1:]
+    glyphs = [glyph for rows in drawing for glyph in zip(*(line.split() for line in rows.splitlines()), strict=True)]
+    return {glyph: chr(code) for code, glyph in enumerate(glyphs, start=32)}
+
+
+def test_no_two_characters_look_the_same() -> None:
+    assert "".join(font().values()) == "".join(map(chr, range(32, 127)))
+
+
+def read_text(rows: list[tuple[int, ...]], x: int, y: int, scale: int) -> str:
+    """The characters drawn from (x, y) on, up to the first that is none; every pixel of them has to be right."""
+    paper, text, glyphs = rows[y][x - 1], "", font()
+    while x + 8 * scale < WIDTH:
+        ink = ["".join(".#"[rows[y + r * scale][c] != paper] for c in range(x, WIDTH, scale)) for r in range(8)]
+        fitting = [g for g in glyphs if all(row.startswith(part + ".") for row, part in zip(ink, g, strict=True))]
+        if not fitting or not any("#" in row for row in max(fitting, key=lambda g: len(g[0]))):
+            break
+        glyph = max(fitting, key=lambda g: len(g[0]))
+        text += glyphs[glyph]
+        x += (len(glyph[0]) + 1) * scale
+    return text
+
+
 def settled_screen(machine: Virt, folder: Path) -> list[tuple[int, ...]]:
     """The screen once the first picture is complete: the background is there and the key field is drawn last."""
     for _ in range(200):
@@ -69,6 +95,8 @@ def test_persona_boots_under_its_own_name_and_draws_in_its_own_colour(tree: Path
     assert Counter(pixel for row in rows[32:] for pixel in row).most_common(1)[0][0] == r5g6b5(COLOUR)
     header = Counter(pixel for row in rows[:32] for pixel in row).most_common(1)[0][0]
     assert header == r5g6b5(0x18386F), "a header in half the brightness"
+    assert read_text(rows, 8, 9, scale=2) == "personal"
+    assert re.fullmatch("00:0[0-9]", read_text(rows, 20, 46, scale=4))
 
 
 def test_counter_and_keys_redraw_only_their_own_lines(tree: Path, tmp_path: Path) -> None:

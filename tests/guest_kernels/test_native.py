@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from unicorn import UC_ARCH_ARM64, UC_MODE_ARM, Uc
+from unicorn.arm64_const import UC_ARM64_REG_X0, UC_CPU_ARM64_A72
 
 from minivisor import guests
 from tests.guest_kernels.native import library
-from tests.guest_kernels.virt import Virt
+from tests.guest_kernels.virt import RAM_BASE, Virt
 
 pytestmark = pytest.mark.needs("ziglang")
 
@@ -88,9 +91,28 @@ def test_reader_stays_in_bounds_at_the_end_of_its_limit(reader: Path) -> None:
     assert found and found == still == last and len(found) == 5
 
 
+def bare_checksum(rounds: int) -> int:
+    """bench-bare on Unicorn with one mapping and no hooks: X0 and `result` at `done`."""
+    with guests.path("bench-bare").open("rb") as file:
+        elf = ELFFile(file)
+        symbols = elf.get_section_by_name(".symtab")
+        done, result = (symbols.get_symbol_by_name(name)[0]["st_value"] for name in ("done", "result"))
+        engine = Uc(UC_ARCH_ARM64, UC_MODE_ARM)
+        engine.ctl_set_cpu_model(UC_CPU_ARM64_A72)
+        engine.mem_map(RAM_BASE, 0x100_0000)
+        for segment in elf.iter_segments("PT_LOAD"):
+            engine.mem_write(segment["p_paddr"], segment.data())
+    engine.reg_write(UC_ARM64_REG_X0, rounds)
+    engine.emu_start(elf.header["e_entry"], done)
+    checksum = int(engine.reg_read(UC_ARM64_REG_X0))
+    assert engine.mem_read(result, 8) == checksum.to_bytes(8, "little")
+    return checksum
+
+
 @pytest.mark.needs("qemu")
-def test_the_workload_computes_the_same_on_the_host(tmp_path: Path) -> None:
+def test_the_workload_computes_the_same_in_a_guest_on_a_bare_emulator_and_on_the_host(tmp_path: Path) -> None:
     mixed = ctypes.CDLL(str(library(tmp_path, "bench/workload.c"))).mixed
     mixed.argtypes, mixed.restype = [ctypes.c_ulong], ctypes.c_ulong
     with Virt(guests.path("bench"), tmp_path, "-append", "mixed 2") as machine:
         assert f"checksum {mixed(2):#x}\r\n" in machine.until("mixed 2, ")
+    assert bare_checksum(2) == mixed(2)
