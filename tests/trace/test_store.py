@@ -184,7 +184,7 @@ def test_a_table_aligns_escapes_and_cannot_drive_a_terminal() -> None:
         "what            count",
         "──────────  ─────────",
         "<b>\\x1b[2J  1,234,567",
-        "x                    5",
+        "x                   5",
     ]
     assert "&lt;b&gt;" in table._repr_html_()
 
