@@ -6,6 +6,7 @@ import re
 import struct
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,14 +72,19 @@ def read_text(rows: list[tuple[int, ...]], x: int, y: int, scale: int) -> str:
     return text
 
 
-def settled_screen(machine: Virt, folder: Path) -> list[tuple[int, ...]]:
-    """The screen once the first picture is complete: the background is there and the key field is drawn last."""
-    for _ in range(200):
+def screen_when(machine: Virt, folder: Path, ready: Callable[[list[tuple[int, ...]]], bool]) -> list[tuple[int, ...]]:
+    """The first picture for which `ready` holds."""
+    for _ in range(1000):
         rows = screen(machine, folder)
-        if rows[229][WIDTH // 2] not in (0, r5g6b5(COLOUR)):
+        if ready(rows):
             return rows
         time.sleep(0.01)
-    raise TimeoutError("no picture")
+    raise TimeoutError("the screen never came to look as expected")
+
+
+def is_complete(rows: list[tuple[int, ...]]) -> bool:
+    """The last digit of the counter is drawn last."""
+    return any(pixel not in (0, r5g6b5(COLOUR)) for row in rows[84:92] for pixel in row[115:122])
 
 
 def test_hello_prints_asks_and_powers_off(tmp_path: Path) -> None:
@@ -91,7 +97,7 @@ def test_persona_boots_under_its_own_name_and_draws_in_its_own_colour(tree: Path
     with persona(tree, tmp_path) as machine:
         lines = machine.until(READY)
         assert lines.startswith(FIRST_LINE)
-        rows = settled_screen(machine, tmp_path)
+        rows = screen_when(machine, tmp_path, is_complete)
     assert Counter(pixel for row in rows[32:] for pixel in row).most_common(1)[0][0] == r5g6b5(COLOUR)
     header = Counter(pixel for row in rows[:32] for pixel in row).most_common(1)[0][0]
     assert header == r5g6b5(0x18386F), "a header in half the brightness"
@@ -102,13 +108,11 @@ def test_persona_boots_under_its_own_name_and_draws_in_its_own_colour(tree: Path
 def test_counter_and_keys_redraw_only_their_own_lines(tree: Path, tmp_path: Path) -> None:
     with persona(tree, tmp_path) as machine:
         machine.until(READY)
-        before = settled_screen(machine, tmp_path)
-        time.sleep(0.25)
-        ticked = screen(machine, tmp_path)
+        before = screen_when(machine, tmp_path, is_complete)
+        ticked = screen_when(machine, tmp_path, lambda rows: rows != before)
         machine.type("hi")
         machine.until("personal: key 'i'")
-        time.sleep(0.05)
-        typed = screen(machine, tmp_path)
+        typed = screen_when(machine, tmp_path, lambda rows: read_text(rows, 24, 198, scale=1) == "hi")
     changed = {y for y in range(HEIGHT) if ticked[y] != before[y]}
     assert changed and all(46 <= y < 92 for y in changed), changed
     changed = {y for y in range(HEIGHT) if typed[y] != ticked[y]} - set(range(46, 92))
