@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from minivisor.arch.esr import FSC
 from minivisor.hypervisor.emulate import access as decode_access
 from minivisor.hypervisor.emulate import finish
 from minivisor.hypervisor.handlers import INSTRUCTION
@@ -101,9 +102,8 @@ class AbortHandler:
         return Outcome(writes={**finish(access, value), "PC": vcpu.pc + INSTRUCTION})
 
 
-# DDI 0487, ISS.DFSC: 0b0001LL, a translation fault at level LL.
 def _translation_fault(status: int) -> bool:
-    return status & 0b111100 == 0b000100
+    return status & ~3 == FSC.TRANSLATION
 
 
 def _nobody(exit: Abort) -> Outcome:

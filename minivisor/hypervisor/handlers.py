@@ -13,15 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from minivisor.arch.bits import Register
+from minivisor.arch.encoding import INSTRUCTIONS, REGISTERS, Encoding
+from minivisor.arch.esr import EC
+from minivisor.arch.idregs import ID_AA64DFR0_EL1, ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1
 from minivisor.arch.psci import ReturnCode
-from minivisor.hypervisor.exits import (
-    EC_DATA_ABORT_LOWER,
-    EC_HVC64,
-    EC_INSTRUCTION_ABORT_LOWER,
-    EC_SMC64,
-    EC_SYSREG,
-    EC_WFX,
-)
 from minivisor.hypervisor.psci import answer
 from minivisor.stages import Exit, Handler, Hvc, Outcome, Smc, SysregTrap, Vcpu, Wfx
 
@@ -30,12 +26,10 @@ __all__ = ["INSTRUCTION", "SysregHandler", "handler_table", "hvc_handler", "on_s
 INSTRUCTION = 4  # bytes of an A64 instruction
 XZR = 31
 
-SystemRegister = tuple[int, int, int, int, int]
-
 
 def handler_table(
     psci: Callable[[int, Sequence[int], Vcpu], Outcome],
-    identification: Mapping[SystemRegister, int],
+    identification: Mapping[Encoding, int],
     on_abort: Handler,
 ) -> dict[int, Handler]:
     """The reference table: 64 entries, one an exception class, `on_unknown` wherever nothing better is known.
@@ -44,12 +38,12 @@ def handler_table(
     on_abort: handles both kinds of stage-2 abort (see `minivisor.hypervisor.aborts`).
     """
     table: dict[int, Handler] = dict.fromkeys(range(64), on_unknown)
-    table[EC_WFX] = on_wfx
-    table[EC_HVC64] = hvc_handler(psci)
-    table[EC_SMC64] = on_smc
-    table[EC_SYSREG] = SysregHandler(identification)
-    table[EC_INSTRUCTION_ABORT_LOWER] = on_abort
-    table[EC_DATA_ABORT_LOWER] = on_abort
+    table[EC.WFX] = on_wfx
+    table[EC.HVC64] = hvc_handler(psci)
+    table[EC.SMC64] = on_smc
+    table[EC.SYSREG] = SysregHandler(identification)
+    table[EC.IABT_LOWER] = on_abort
+    table[EC.DABT_LOWER] = on_abort
     return table
 
 
@@ -82,39 +76,32 @@ def on_wfx(exit: Wfx, vcpu: Vcpu) -> Outcome:
 # ── trapped system registers ─────────────────────────────────────────────────────────────────────────────────────────
 #
 # HCR_EL2.TID3 traps reads of the identification space, op0=3 op1=0 CRn=0 CRm=1..7. A guest may believe every field it
-# reads there, so a persona sees only what this hypervisor carries across a world switch and between boards: fields
-# outside `keep` read as zero (for nearly every field "not implemented"), `force` is or-ed in afterwards.
-#
-#   register            keep                             force
-#   ID_AA64PFR0_EL1     FP, AdvSIMD                      EL0 = EL1 = EL2 = 1: AArch64 only. No GIC system registers.
-#   ID_AA64DFR0_EL1     DebugVer BRPs WRPs CTX_CMPs      PMUVer = 0: no cycle counter, it would tell host time
-#   ID_AA64ISAR0_EL1    AES SHA1 SHA2 CRC32              user instructions without state of their own
-#   ID_AA64MMFR0_EL1    ASIDBits                         PARange = 36 bits, below the 39 of stage 2. TGran64 = 0xF: none
-#
-# TGran4 = 0 means "supported", TGran16 = 0 means "not supported" (DDI 0487, ID_AA64MMFR0_EL1).
+# reads there, so a persona sees only what this hypervisor carries across a world switch and between boards: named fields
+# show what the core has, the others read as zero (for nearly every field "not implemented"), or as what is forced here.
 
-_VISIBLE: dict[SystemRegister, tuple[int, int]] = {
-    (3, 0, 0, 4, 0): (0x00FF_0000, 0x111),  # ID_AA64PFR0_EL1
-    (3, 0, 0, 5, 0): (0xF0F0_F00F, 0),  # ID_AA64DFR0_EL1
-    (3, 0, 0, 6, 0): (0x000F_FFF0, 0),  # ID_AA64ISAR0_EL1
-    (3, 0, 0, 7, 0): (0x0000_00F0, 0x0F00_0001),  # ID_AA64MMFR0_EL1
+
+def _show(register: type[Register], *fields: str, **forced: int) -> tuple[int, int]:
+    """(mask of the fields that show what the core has, value of those forced)."""
+    return sum(register.layout[name].mask for name in fields), int(register.of(**forced))
+
+
+_VISIBLE: dict[Encoding, tuple[int, int]] = {
+    # AArch64 only. No GIC system registers: the platform has a GICv2.
+    REGISTERS["ID_AA64PFR0_EL1"]: _show(ID_AA64PFR0_EL1, "FP", "AdvSIMD", EL0=1, EL1=1, EL2=1),
+    # PMUVer 0: a cycle counter would tell host time. A core cannot say that it has no breakpoints.
+    REGISTERS["ID_AA64DFR0_EL1"]: _show(ID_AA64DFR0_EL1, "DebugVer", "BRPs", "WRPs", "CTX_CMPs"),
+    # User instructions without state of their own.
+    REGISTERS["ID_AA64ISAR0_EL1"]: _show(ID_AA64ISAR0_EL1, "AES", "SHA1", "SHA2", "CRC32"),
+    # 36 bits of address, which the 39 of stage 2 hold. TGran4 0 is "implemented", TGran16 0 is not.
+    REGISTERS["ID_AA64MMFR0_EL1"]: _show(ID_AA64MMFR0_EL1, "ASIDBits", PARange=1, TGran64=0xF),
 }
 
-_SET_WAY = {
-    (1, 0, 7, 6, 2),  # DC ISW
-    (1, 0, 7, 10, 2),  # DC CSW
-    (1, 0, 7, 14, 2),  # DC CISW
-}
+# A virtual cache needs no maintenance by set and way: memory is coherent for every observer a persona has.
+_SET_WAY = {INSTRUCTIONS["DC ISW"], INSTRUCTIONS["DC CSW"], INSTRUCTIONS["DC CISW"]}
 
-# Readable as a constant, writes ignored: what KVM does with the registers of a debugger that is never there.
-_READ_CONSTANT_WRITE_IGNORED = {
-    (3, 0, 1, 0, 1): 0,  # ACTLR_EL1
-    (2, 0, 1, 3, 4): 0,  # OSDLR_EL1
-    (2, 0, 1, 4, 4): 0,  # DBGPRCR_EL1
-}
-_OSLAR_EL1 = (2, 0, 1, 0, 4)
-_OSLSR_EL1 = (2, 0, 1, 1, 4)
-_OSLSR_UNLOCKED = 0x8  # OSLM = 0b10: the lock is implemented, and open
+# Read as zero, ignore writes: what KVM does with them.
+_READ_AS_ZERO = {REGISTERS["ACTLR_EL1"], REGISTERS["OSDLR_EL1"], REGISTERS["DBGPRCR_EL1"]}
+_OS_LOCK_OPEN = 0x8  # OSLSR_EL1.OSLM = 0b10: the lock is implemented, and open
 
 
 class SysregHandler:
@@ -123,11 +110,12 @@ class SysregHandler:
     identification: the physical core's values by (op0, op1, CRn, CRm, op2); a register that is missing reads as zero.
     """
 
-    def __init__(self, identification: Mapping[SystemRegister, int]) -> None:
+    def __init__(self, identification: Mapping[Encoding, int]) -> None:
         self._values = {
             register: identification.get(register, 0) & keep | force for register, (keep, force) in _VISIBLE.items()
         }
-        self._values[_OSLSR_EL1] = _OSLSR_UNLOCKED
+        self._values |= dict.fromkeys(_READ_AS_ZERO, 0)
+        self._values[REGISTERS["OSLSR_EL1"]] = _OS_LOCK_OPEN
 
     def __call__(self, exit: SysregTrap, vcpu: Vcpu) -> Outcome:
         value = self.read(exit.register) if exit.is_read else None
@@ -136,18 +124,15 @@ class SysregHandler:
         target = {f"X{exit.rt}": value} if value is not None and exit.rt != XZR else {}
         return Outcome(writes={**target, "PC": vcpu.pc + INSTRUCTION})
 
-    def read(self, register: SystemRegister) -> int | None:
+    def read(self, register: Encoding) -> int | None:
         """What MRS returns, or None where the read is UNDEFINED."""
-        if register in _READ_CONSTANT_WRITE_IGNORED:
-            return _READ_CONSTANT_WRITE_IGNORED[register]
         return self._values.get(register, 0 if _identification_space(register) else None)
 
 
-def _identification_space(register: SystemRegister) -> bool:
+def _identification_space(register: Encoding) -> bool:
     op0, op1, crn, crm, _ = register
     return (op0, op1, crn) == (3, 0, 0) and 1 <= crm <= 7
 
 
-# A virtual cache needs no maintenance by set and way: memory is coherent for every observer a persona has.
-def _write_ignored(register: SystemRegister) -> bool:
-    return register in _SET_WAY or register in _READ_CONSTANT_WRITE_IGNORED or register == _OSLAR_EL1
+def _write_ignored(register: Encoding) -> bool:
+    return register in _SET_WAY or register in _READ_AS_ZERO or register == REGISTERS["OSLAR_EL1"]

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from minivisor.arch.encoding import REGISTERS, Encoding
 from minivisor.hypervisor import emulate, exits, list_registers, stage2, world
 from minivisor.hypervisor.aborts import AbortHandler, Bus
-from minivisor.hypervisor.handlers import SystemRegister, handler_table
+from minivisor.hypervisor.handlers import handler_table
 from minivisor.hypervisor.psci import Psci
 from minivisor.hypervisor.scheduler import FairShare
 from minivisor.hypervisor.uart import Uart
@@ -25,11 +26,11 @@ from minivisor.stages import Stages
 __all__ = ["CORTEX_A72", "Guest", "reference"]
 
 # Arm Cortex-A72 TRM (100095), 4.2; what is not named here reads as zero.
-CORTEX_A72: Mapping[SystemRegister, int] = {
-    (3, 0, 0, 4, 0): 0x0000_2222,  # ID_AA64PFR0_EL1
-    (3, 0, 0, 5, 0): 0x1030_5106,  # ID_AA64DFR0_EL1
-    (3, 0, 0, 6, 0): 0x0001_1120,  # ID_AA64ISAR0_EL1
-    (3, 0, 0, 7, 0): 0x0000_1124,  # ID_AA64MMFR0_EL1
+CORTEX_A72: Mapping[Encoding, int] = {
+    REGISTERS["ID_AA64PFR0_EL1"]: 0x0000_2222,
+    REGISTERS["ID_AA64DFR0_EL1"]: 0x1030_5106,
+    REGISTERS["ID_AA64ISAR0_EL1"]: 0x0001_1120,
+    REGISTERS["ID_AA64MMFR0_EL1"]: 0x0000_1124,
 }
 
 
@@ -50,7 +51,7 @@ class Guest(Protocol):
         ...
 
 
-def reference(guest: Guest, identification: Mapping[SystemRegister, int] = CORTEX_A72) -> Stages:
+def reference(guest: Guest, identification: Mapping[Encoding, int] = CORTEX_A72) -> Stages:
     """The reference parts for one persona. identification: raw identification registers of the physical core."""
     psci = Psci(guest.affinity, guest.inside)
     return Stages(

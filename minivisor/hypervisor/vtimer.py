@@ -2,20 +2,15 @@
 
 CNTVCT_EL0 is the physical counter minus CNTVOFF_EL2. The timer's condition is met once that count has reached
 CNTV_CVAL_EL0, compared as unsigned 64-bit numbers; the line is high while the condition is met, the timer enabled and
-not masked.
-
-    CNTV_CTL_EL0   2       1     0
-                +-------+-----+------+
-                |ISTATUS|IMASK|ENABLE|      DDI 0487, "CNTV_CTL_EL0"; ISTATUS is the answer and is not read here
-                +-------+-----+------+
+not masked. ISTATUS in CNTV_CTL_EL0 is the answer and is not read here.
 """
 
 from __future__ import annotations
 
+from minivisor.arch.sysregs import CNTx_CTL
+
 __all__ = ["vtimer"]
 
-ENABLE = 1 << 0
-IMASK = 1 << 1
 MASK64 = (1 << 64) - 1
 
 
@@ -27,7 +22,7 @@ def vtimer(cval: int, ctl: int, offset: int, now: int) -> tuple[bool, int | None
     high already or never will be while the registers stay as they are.
     Source: DDI 0487, "Operation of the CompareValue views of the timers".
     """
-    if ctl & (ENABLE | IMASK) != ENABLE:
+    if not CNTx_CTL.ENABLE.decode(ctl) or CNTx_CTL.IMASK.decode(ctl):
         return False, None
     count = now - offset & MASK64
     if count >= cval:

@@ -107,10 +107,10 @@ def _deliver_exception(core, pc):  # type: ignore[no-untyped-def]
     target = load32(core.context + core.syndrome_at + np.uint64(16))
     exception_class, iss = syndrome >> np.uint64(26), syndrome & np.uint64(0x01FF_FFFF)
     if target == TWO:
-        ipa = ZERO
         if core.interrupt == PREFETCH_ABORT or core.interrupt == DATA_ABORT:
-            ipa = (read_cp(core, CP.HPFAR_EL2) >> FOUR) << np.uint64(12)
-        _to_el2(core, syndrome, far, ipa)
+            _to_el2(core, syndrome, far, (read_cp(core, CP.HPFAR_EL2) >> FOUR) << np.uint64(12))
+        else:
+            _to_el2(core, syndrome, ZERO, ZERO)  # the address in the context is that of an earlier abort
         return
     if exception_class == np.uint64(0x21) or exception_class == np.uint64(0x25):
         exception_class -= ONE  # enter_el1 tells the two levels apart itself
