@@ -137,6 +137,4 @@ def _svg_name(cell: Cell, middle: float, top: int, wide: int, high: int) -> str:
         )
     at = f"{middle + 4} {top + high - 3}"
     size = min(11.0, (high - 6) / (0.62 * (len(cell.name) + len(cell.value) + 1)))
-    return (
-        f'<text transform="translate({at}) rotate(-90)" style="font-size:{size:.1f}px"{weight}>{name}={value}</text>'
-    )
+    return f'<text transform="translate({at}) rotate(-90)" style="font-size:{size:.1f}px"{weight}>{name}={value}</text>'

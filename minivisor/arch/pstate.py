@@ -114,9 +114,7 @@ class Vector(IntEnum):
     SERROR = 0x180
 
 
-def vector_offset(
-    from_el: int, spsel: int, kind: Vector | int | str, *, to_el: int = 1, aarch32: bool = False
-) -> int:
+def vector_offset(from_el: int, spsel: int, kind: Vector | int | str, *, to_el: int = 1, aarch32: bool = False) -> int:
     """The offset from VBAR_ELx of the vector that an exception takes.
 
         0x000  the same level, on SP_EL0          0x400  a lower level, AArch64

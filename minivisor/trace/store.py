@@ -105,9 +105,7 @@ class Trace:
         """A timer armed, fired or cancelled (records.TimerRecord)."""
         self._row(time, Kind.TIMER, vcpu, 0, event, intid, value=deadline)
 
-    def psci(
-        self, time: int, vcpu: int, function: int, x1: int, x2: int, x3: int, result: int, host: int = 0
-    ) -> None:
+    def psci(self, time: int, vcpu: int, function: int, x1: int, x2: int, x3: int, result: int, host: int = 0) -> None:
         """A PSCI or SMCCC call (records.PsciRecord)."""
         self._row(time, Kind.PSCI, vcpu, 0, 0, function, far=x1, ipa=x2, value=result, argument=x3, host=host)
 

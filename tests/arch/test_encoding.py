@@ -20,9 +20,7 @@ WRITE_ONLY = {
 }  # fmt: skip
 CAPSTONE_HAS_NO_NAME = {"ID_DFR1_EL1"}
 
-encodings = st.tuples(
-    st.integers(0, 3), st.integers(0, 7), st.integers(0, 15), st.integers(0, 15), st.integers(0, 7)
-)
+encodings = st.tuples(st.integers(0, 3), st.integers(0, 7), st.integers(0, 15), st.integers(0, 15), st.integers(0, 7))
 
 
 def words() -> dict[str, int]:

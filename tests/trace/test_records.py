@@ -70,9 +70,10 @@ def test_an_unknown_kind_or_member_is_refused() -> None:
 def test_words() -> None:
     hvc = records.ExitRecord(pc=0x40080000, esr=0x5A000000, outcome=records.Outcome.RESUME)
     assert hvc.describe() == "HVC: #0x0 at pc 0x40080000: resume"
-    assert "PSCI CPU_ON_64(0x1, 0x0, 0x0) = -4" in records.PsciRecord(
-        function=0xC4000003, x1=1, result=(1 << 64) - 4
-    ).describe()
+    assert (
+        "PSCI CPU_ON_64(0x1, 0x0, 0x0) = -4"
+        in records.PsciRecord(function=0xC4000003, x1=1, result=(1 << 64) - 4).describe()
+    )
     irq = records.IrqRecord(event=records.IrqEvent.SPILLED, intid=27)
     assert irq.describe() == "event spilled, intid 0x1b, priority 0, slot 0"
 
