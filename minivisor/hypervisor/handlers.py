@@ -76,8 +76,8 @@ def on_wfx(exit: Wfx, vcpu: Vcpu) -> Outcome:
 # ── trapped system registers ─────────────────────────────────────────────────────────────────────────────────────────
 #
 # HCR_EL2.TID3 traps reads of the identification space, op0=3 op1=0 CRn=0 CRm=1..7. A guest may believe every field it
-# reads there, so a persona sees only what this hypervisor carries across a world switch and between boards: named fields
-# show what the core has, the others read as zero (for nearly every field "not implemented"), or as what is forced here.
+# reads there, so a persona sees only what this hypervisor carries across a world switch and between boards: named
+# fields show what the core has, the others read as zero (for nearly every field "not implemented"), or as forced here.
 
 
 def _show(register: type[Register], *fields: str, **forced: int) -> tuple[int, int]:

@@ -18,13 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from minivisor.arch.pl031 import PERIPHERAL_ID, RTC, RTCCR
+
 __all__ = ["Rtc"]
 
-DR, MR, LR, CR, IMSC, RIS, MIS, ICR = range(0x00, 0x20, 4)
-PERIPH_ID = (0x31, 0x10, 0x04, 0x00)  # part 0x031, designer 0x41 (Arm)
-PCELL_ID = (0x0D, 0xF0, 0x05, 0xB1)
-IDENTIFICATION = {0xFE0 + 4 * n: byte for n, byte in enumerate(PERIPH_ID + PCELL_ID)}
-
+IDENTIFICATION = {RTC.PERIPH_ID + 4 * n: byte for n, byte in enumerate(PERIPHERAL_ID)}
 SECOND = 1_000_000_000  # ns
 MASK32 = 0xFFFF_FFFF
 
@@ -74,14 +72,14 @@ class Rtc:
     def read(self, offset: int, width: int) -> int:
         """Read a register. offset, width: bytes. What is not the start of a register reads as zero."""
         self._latch()
-        registers = {
-            DR: self._seconds(),
-            MR: self._match,
-            LR: self._load,
-            CR: 1,
-            IMSC: self._mask,
-            RIS: self._raw,
-            MIS: self._raw & self._mask,
+        registers: dict[int, int] = {
+            RTC.DR: self._seconds(),
+            RTC.MR: self._match,
+            RTC.LR: self._load,
+            RTC.CR: RTCCR.START.mask,
+            RTC.IMSC: self._mask,
+            RTC.RIS: self._raw,
+            RTC.MIS: self._raw & self._mask,
         }
         return registers.get(offset, IDENTIFICATION.get(offset, 0)) & (1 << 8 * width) - 1
 
@@ -89,16 +87,16 @@ class Rtc:
         """Write a register. offset, width: bytes. Read-only and unknown offsets ignore it."""
         self._latch()
         value &= MASK32 & (1 << 8 * width) - 1
-        if offset == MR:
+        if offset == RTC.MR:
             self._match = value
             self._match_at = self._next_match()
-        elif offset == LR:
+        elif offset == RTC.LR:
             self._load = value
             self._offset = value - self._now() // SECOND & MASK32
             self._match_at = self._next_match()
-        elif offset == IMSC:
+        elif offset == RTC.IMSC:
             self._mask = value & 1
-        elif offset == ICR:
+        elif offset == RTC.ICR:
             self._raw &= ~value
 
     def _seconds(self) -> int:

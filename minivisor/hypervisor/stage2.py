@@ -10,11 +10,6 @@ it.
         +-----------+-----------+-----------+------------+
           1 GiB each  2 MiB each  4 KiB each
 
-    descriptor 63 55 54 53      47         12 11 10 9  8 7    6 5      2 1  0
-              +-----+--+--+----+-------------+--+--+----+------+--------+-----+
-              |     |XN|  |    | output addr |  |AF| SH | S2AP |MemAttr | type|
-              +-----+--+--+----+-------------+--+--+----+------+--------+-----+
-
 Everything is done by small visitors over one walker, `visit`, which yields each entry that is not a table. A visitor
 may replace the entry it was given by a table; the walker then descends into it. That is how blocks are split.
 
@@ -30,30 +25,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from minivisor.errors import MinivisorError
+from minivisor.arch.descriptors import GRANULE, S2_BLOCK_L1, S2_BLOCK_L2, S2_PAGE, S2_TABLE, index, span
+from minivisor.arch.sysregs import VTCR_EL2
+from minivisor.errors import MinivisorError, fault
 from minivisor.stages import Tables
 
 __all__ = ["IPA_BITS", "PAGE", "VTCR", "Entry", "Stage2", "Stage2Error", "descriptor", "map_page", "unmap", "visit"]
 
+PAGE = GRANULE
 IPA_BITS = 39
-PAGE = 4096
-START_LEVEL = 1
-LAST_LEVEL = 3
-BLOCK_SIZES = {1: 1 << 30, 2: 1 << 21, 3: PAGE}
+START_LEVEL, LAST_LEVEL = 1, 3
+# PS: 40 bits. Walks are inner shareable and write-back cacheable, as everything is here.
+VTCR = int(VTCR_EL2.of(T0SZ=64 - IPA_BITS, SL0=1, IRGN0=1, ORGN0=1, SH0=3, TG0=0, PS=2))
 
-# DDI 0487, VTCR_EL2: bit 31 RES1, PS = 0b010 (40 bits), TG0 = 0 (4 KiB), SH0 = 0b11 (inner shareable), ORGN0 = IRGN0 =
-# 0b01 (write-back), SL0 = 0b01 (start at level 1), T0SZ = 64 - 39.
-VTCR = 1 << 31 | 0b010 << 16 | 0b11 << 12 | 0b01 << 10 | 0b01 << 8 | 0b01 << 6 | 64 - IPA_BITS
-
-VALID = 1 << 0
-TABLE_OR_PAGE = 1 << 1
-AF = 1 << 10
-SH_INNER = 0b11 << 8
-S2AP_READ, S2AP_WRITE = 1 << 6, 1 << 7
-XN = 1 << 54
-MEMATTR_NORMAL = 0b1111 << 2  # inner and outer write-back cacheable
-MEMATTR_DEVICE = 0b0001 << 2  # Device-nGnRE
-OUTPUT_ADDRESS = 0x0000_FFFF_FFFF_F000
+LEAVES = {1: S2_BLOCK_L1, 2: S2_BLOCK_L2, 3: S2_PAGE}
+BLOCK, TABLE_OR_PAGE = 0b01, 0b11  # Type
+WRITE_BACK, DEVICE_NGNRE = 0b1111, 0b0001  # MemAttr
+INNER_SHAREABLE = 0b11  # SH
+READ, WRITE = 0b01, 0b10  # S2AP
+EXECUTE_NEVER = 0b10  # XN[1]; XN[0] is RES0 on ARMv8.0
 DEVICE = "device-"
 
 
@@ -67,25 +57,28 @@ def descriptor(pa: int, level: int, prot: str) -> int:
     pa: output address in bytes, aligned to the entry's size. prot: letters of "rwx", for device memory after "device-".
     Returns 64 bits, AF set, XN unless "x".
     """
-    letters = prot.removeprefix(DEVICE)
-    if level not in BLOCK_SIZES or pa & BLOCK_SIZES[level] - 1 or not set(letters) <= set("rwx"):
-        raise Stage2Error(f"stage-2 descriptor: got pa 0x{pa:x}, level {level}, prot {prot!r}, expected an aligned pa")
-    return (
-        pa
-        | AF
-        | (MEMATTR_DEVICE if prot.startswith(DEVICE) else MEMATTR_NORMAL | SH_INNER)
-        | (S2AP_READ if "r" in letters else 0)
-        | (S2AP_WRITE if "w" in letters else 0)
-        | (0 if "x" in letters else XN)
-        | (TABLE_OR_PAGE if level == LAST_LEVEL else 0)
-        | VALID
+    letters, device = prot.removeprefix(DEVICE), prot.startswith(DEVICE)
+    if level not in LEAVES or pa % span(level) or not set(letters) <= set("rwx"):
+        raise Stage2Error(
+            fault("stage-2 descriptor", f"PA {pa:#x}, level {level}, {prot!r}", 'an aligned PA, level 1 to 3, of "rwx"')
+        )
+    leaf = LEAVES[level].of(
+        OA=pa,
+        AF=1,
+        MemAttr=DEVICE_NGNRE if device else WRITE_BACK,
+        SH=0 if device else INNER_SHAREABLE,
+        S2AP=READ * ("r" in letters) | WRITE * ("w" in letters),
+        XN=0 if "x" in letters else EXECUTE_NEVER,
+        Type=TABLE_OR_PAGE if level == LAST_LEVEL else BLOCK,
     )
+    return int(leaf)
 
 
 def protection(entry: int) -> str:
     """The prot string a block or page descriptor was made from."""
-    device = DEVICE if entry & MEMATTR_NORMAL == MEMATTR_DEVICE else ""
-    letters = (("r", entry & S2AP_READ), ("w", entry & S2AP_WRITE), ("x", not entry & XN))
+    access = S2_PAGE.S2AP.decode(entry)
+    letters = (("r", access & READ), ("w", access & WRITE), ("x", not S2_PAGE.XN.decode(entry)))
+    device = DEVICE if S2_PAGE.MemAttr.decode(entry) == DEVICE_NGNRE else ""
     return device + "".join(letter for letter, allowed in letters if allowed)
 
 
@@ -108,17 +101,17 @@ class Entry:
 
     @property
     def valid(self) -> bool:
-        return bool(self.descriptor & VALID)
+        return bool(self.descriptor & BLOCK)
 
     @property
     def whole(self) -> bool:
         """The visited range covers all of the entry."""
-        return self.end - self.start == BLOCK_SIZES[self.level]
+        return self.end - self.start == span(self.level)
 
     @property
     def output(self) -> int:
         """The physical address of `base`."""
-        return self.descriptor & OUTPUT_ADDRESS
+        return S2_PAGE.OA.decode(self.descriptor) & -span(self.level)
 
 
 def visit(tables: Tables, start: int, end: int) -> Iterator[Entry]:
@@ -127,21 +120,20 @@ def visit(tables: Tables, start: int, end: int) -> Iterator[Entry]:
 
 
 def _visit(tables: Tables, table: int, level: int, start: int, end: int) -> Iterator[Entry]:
-    size = BLOCK_SIZES[level]
     while start < end:
-        base = start & -size
-        limit = min(base + size, end)
-        slot = table + base // size % 512 * 8
+        base = start // span(level) * span(level)
+        limit = min(base + span(level), end)
+        slot = table + 8 * index(base, level)
         if not _is_table(tables.read(slot), level):
             yield Entry(slot, level, base, start, limit, tables.read(slot))
         found = tables.read(slot)  # again: the visitor may have put a table here
         if _is_table(found, level):
-            yield from _visit(tables, found & OUTPUT_ADDRESS, level + 1, start, limit)
+            yield from _visit(tables, S2_TABLE.Table.decode(found), level + 1, start, limit)
         start = limit
 
 
 def _is_table(entry: int, level: int) -> bool:
-    return level < LAST_LEVEL and entry & (TABLE_OR_PAGE | VALID) == TABLE_OR_PAGE | VALID
+    return level < LAST_LEVEL and S2_TABLE.Type.decode(entry) == TABLE_OR_PAGE
 
 
 # ── visitors ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,7 +152,7 @@ def unmap(tables: Tables, ipa: int) -> None:
 def _map(tables: Tables, ipa: int, pa: int, size: int, prot: str) -> None:
     for entry in visit(tables, ipa, ipa + size):
         output = pa + entry.start - ipa
-        if entry.whole and not output & BLOCK_SIZES[entry.level] - 1:
+        if entry.whole and output % span(entry.level) == 0:
             _replace(tables, entry, descriptor(output, entry.level, prot))
         else:
             _descend(tables, entry)
@@ -186,11 +178,10 @@ def _descend(tables: Tables, entry: Entry) -> None:
     """Put a table in place of an entry; for a block, one that maps the same, complete before the block breaks."""
     table = tables.alloc()
     if entry.valid:
-        size = BLOCK_SIZES[entry.level + 1]
-        prot = protection(entry.descriptor)
+        first = descriptor(entry.output, entry.level + 1, protection(entry.descriptor))
         for n in range(512):
-            tables.write(table + 8 * n, descriptor(entry.output + n * size, entry.level + 1, prot))
-    _replace(tables, entry, table | TABLE_OR_PAGE | VALID)
+            tables.write(table + 8 * n, first + n * span(entry.level + 1))
+    _replace(tables, entry, int(S2_TABLE.of(Table=table, Type=TABLE_OR_PAGE)))
 
 
 def _replace(tables: Tables, entry: Entry, new: int) -> None:
@@ -245,12 +236,15 @@ class Stage2:
         """Every block and page as (IPA, PA, size, prot), in order of address."""
         for entry in visit(self.tables, 0, 1 << IPA_BITS):
             if entry.valid:
-                yield entry.base, entry.output, BLOCK_SIZES[entry.level], protection(entry.descriptor)
+                yield entry.base, entry.output, span(entry.level), protection(entry.descriptor)
 
 
 def _require_pages(ipa: int, size: int, pa: int = 0) -> None:
     if (ipa | size | pa) & PAGE - 1 or not 0 <= ipa <= ipa + size <= 1 << IPA_BITS or pa < 0 or size == 0:
         raise Stage2Error(
-            f"stage-2 mapping: got IPA 0x{ipa:x}, PA 0x{pa:x}, size 0x{size:x}, expected multiples of 4 KiB inside a "
-            f"{IPA_BITS}-bit IPA space"
+            fault(
+                "stage-2 mapping",
+                f"IPA {ipa:#x}, PA {pa:#x}, {size:#x} bytes",
+                f"multiples of 4 KiB inside a {IPA_BITS}-bit IPA space",
+            )
         )

@@ -25,38 +25,30 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from minivisor.arch.pl011 import PERIPHERAL_ID, UART, UARTCR, UARTDR, UARTFR, UARTINT, UARTLCR_H
+
 __all__ = ["Uart"]
 
-DR, RSR, FR, ILPR, IBRD, FBRD, LCR_H, CR, IFLS = 0x000, 0x004, 0x018, 0x020, 0x024, 0x028, 0x02C, 0x030, 0x034
-IMSC, RIS, MIS, ICR, DMACR = 0x038, 0x03C, 0x040, 0x044, 0x048
+# Revision 1 in UARTPeriphID2: FIFOs are 16 deep (revision 3 would promise 32).
+_ID = PERIPHERAL_ID[:2] + b"\x14" + PERIPHERAL_ID[3:]
+IDENTIFICATION = {UART.PERIPH_ID + 4 * n: byte for n, byte in enumerate(_ID)}
 
-PERIPH_ID = (0x11, 0x10, 0x14, 0x00)  # part 0x011, designer 0x41 (Arm), revision r1p1
-PCELL_ID = (0x0D, 0xF0, 0x05, 0xB1)
-IDENTIFICATION = {0xFE0 + 4 * n: byte for n, byte in enumerate(PERIPH_ID + PCELL_ID)}
-
-FR_RXFE, FR_RXFF, FR_TXFE = 1 << 4, 1 << 6, 1 << 7
-LCR_H_FEN = 1 << 4
-CR_LBE = 1 << 7
-OVERRUN = 1 << 3  # in RSR
-DR_OVERRUN = 1 << 11
-
-# RIS, MIS, IMSC, ICR: receive, transmit, receive timeout, overrun error.
-RX, TX, RT, OE = 1 << 4, 1 << 5, 1 << 6, 1 << 10
-ALL_INTERRUPTS = 0x7FF
+RX, TX, RT, OE = UARTINT.RX.mask, UARTINT.TX.mask, UARTINT.RT.mask, UARTINT.OE.mask
+OVERRUN = 1 << 3  # UARTRSR.OE
 
 FIFO_DEPTH = 16
 RX_TRIGGER = (2, 4, 8, 12, 14)  # IFLS.RXIFLSEL: an eighth, a quarter, half, three quarters, seven eighths full
 
 # Registers that are stored and read back: the bits that exist, and the value after reset.
-STORED = {
-    ILPR: (0xFF, 0),
-    IBRD: (0xFFFF, 0),
-    FBRD: (0x3F, 0),
-    LCR_H: (0xFF, 0),
-    CR: (0xFF87, 0x300),
-    IFLS: (0x3F, 0x12),
-    IMSC: (ALL_INTERRUPTS, 0),
-    DMACR: (0x7, 0),
+STORED: dict[int, tuple[int, int]] = {
+    UART.ILPR: (0xFF, 0),
+    UART.IBRD: (0xFFFF, 0),
+    UART.FBRD: (0x3F, 0),
+    UART.LCR_H: (0xFF, 0),
+    UART.CR: (0xFF87, int(UARTCR.of(RXE=1, TXE=1))),
+    UART.IFLS: (0x3F, 0x12),
+    UART.IMSC: (0x7FF, 0),
+    UART.DMACR: (0x7, 0),
 }
 
 
@@ -76,12 +68,12 @@ class Uart:
     @property
     def interrupt(self) -> bool:
         """The level of the combined interrupt line, UARTINTR."""
-        return bool(self._raw & self._stored[IMSC])
+        return bool(self._raw & self._stored[UART.IMSC])
 
     @property
     def listening(self) -> bool:
         """Would a received byte raise the line?"""
-        return bool(self._stored[IMSC] & (RX | RT))
+        return bool(self._stored[UART.IMSC] & (RX | RT))
 
     @property
     def room(self) -> int:
@@ -94,7 +86,7 @@ class Uart:
             self._lost = True
             self._raw |= OE
             return False
-        self._received.append(byte & 0xFF | (DR_OVERRUN if self._lost else 0))
+        self._received.append(byte & 0xFF | (UARTDR.OE.mask if self._lost else 0))
         self._lost = False
         self._raw |= RT | (RX if len(self._received) >= self._trigger else 0)
         return True
@@ -123,27 +115,27 @@ class Uart:
 
     def _register(self, offset: int) -> int:
         match offset:
-            case 0x000:
+            case UART.DR:
                 return self._take()
-            case 0x004:
+            case UART.RSR:
                 return OVERRUN if self._lost else 0
-            case 0x018:
+            case UART.FR:
                 return self._flags()
-            case 0x03C:
+            case UART.RIS:
                 return self._raw
-            case 0x040:
-                return self._raw & self._stored[IMSC]
+            case UART.MIS:
+                return self._raw & self._stored[UART.IMSC]
             case _:
                 return self._stored.get(offset, IDENTIFICATION.get(offset, 0))
 
     def write(self, offset: int, width: int, value: int) -> None:
         """Write a register. offset, width: bytes. Read-only and unknown offsets ignore it."""
         value &= (1 << 8 * width) - 1
-        if offset == DR:
+        if offset == UART.DR:
             self._send(value & 0xFF)
-        elif offset == RSR:
+        elif offset == UART.RSR:
             self._lost = False
-        elif offset == ICR:
+        elif offset == UART.ICR:
             self._raw &= ~value
         elif offset in STORED:
             self._stored[offset] = value & STORED[offset][0]
@@ -153,19 +145,19 @@ class Uart:
 
     @property
     def _depth(self) -> int:
-        return FIFO_DEPTH if self._stored[LCR_H] & LCR_H_FEN else 1
+        return FIFO_DEPTH if self._stored[UART.LCR_H] & UARTLCR_H.FEN.mask else 1
 
     @property
     def _trigger(self) -> int:
         if self._depth == 1:
             return 1
-        return RX_TRIGGER[min(self._stored[IFLS] >> 3 & 7, len(RX_TRIGGER) - 1)]
+        return RX_TRIGGER[min(self._stored[UART.IFLS] >> 3 & 7, len(RX_TRIGGER) - 1)]
 
     def _flags(self) -> int:
-        return FR_TXFE | (0 if self._received else FR_RXFE) | (FR_RXFF if self.room <= 0 else 0)
+        return int(UARTFR.of(TXFE=1, RXFE=not self._received, RXFF=self.room <= 0))
 
     def _send(self, byte: int) -> None:
-        if self._stored[CR] & CR_LBE:
+        if self._stored[UART.CR] & UARTCR.LBE.mask:
             self.receive(byte)
         else:
             self._transmit(byte)

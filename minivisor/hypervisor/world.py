@@ -8,7 +8,7 @@ Not in the list, each for a reason: the list registers (flushed and folded by th
 configuration (the same for all personas), ACTLR_EL1 and the PMU (trapped), AFSR0_EL1, AFSR1_EL1 and AMAIR_EL1 (zero
 on a Cortex-A72).
 
-Loading writes *every* register: one that a state does not name becomes zero rather than staying what the last vCPU left.
+Loading writes *every* register: one that a state does not name becomes zero instead of what the last vCPU left in it.
 Source: DDI 0487, D1 and the register descriptions; the exclusive monitor: B2, "Synchronization and semaphores".
 """
 

@@ -63,7 +63,7 @@ def test_abort_fields_against_binary_digits():
         iss, far, hpfar = rng.getrandbits(25), rng.getrandbits(64), rng.getrandbits(64)
         data, fetch = decode(0x24 << 26 | iss, far, hpfar), decode(0x20 << 26 | iss, far, hpfar)
         for exit in (data, fetch):
-            assert exit.ipa == field(hpfar, 47, 4) * 4096 + far % 4096
+            assert exit.ipa == field(hpfar, 43, 4) * 4096 + far % 4096
             assert (exit.far, exit.status, exit.s1ptw) == (far, field(iss, 5, 0), bool(field(iss, 7, 7)))
         assert (data.valid, data.write) == (bool(field(iss, 24, 24)), bool(field(iss, 6, 6)))
         assert data.size == 2 ** field(iss, 23, 22)
