@@ -30,6 +30,8 @@ CHUNK = 4096
 TEXTS = 4096
 """Different texts a trace keeps: a guest that is reset for ever must not fill the host."""
 
+_EXIT = int(Kind.EXIT)
+
 
 class Trace:
     """The records of one run, oldest first.
@@ -90,8 +92,14 @@ class Trace:
         self, time: int, vcpu: int, retired: int, pc: int, esr: int, far: int = 0, ipa: int = 0, outcome: int = 0,
         value: int = 0, host: int = 0, cause: int = 0,
     ) -> None:  # fmt: skip
-        """An exception to EL2 and its outcome (records.ExitRecord)."""
-        self._row(time, Kind.EXIT, vcpu, outcome, cause, 0, retired, pc, esr, far, ipa, value, 0, host)
+        """An exception to EL2 and its outcome (records.ExitRecord). Most records are these, so the row is packed here."""
+        at = self._at
+        if at == len(self._buffer):
+            at = self._next_chunk()
+        ROW.pack_into(
+            self._buffer, at, time, _EXIT, vcpu, outcome, cause, 0, retired, pc, esr, far, ipa, value, 0, host
+        )
+        self._at = at + ROW.size
 
     def switch(self, time: int, vcpu: int, previous: int, reason: int, retired: int = 0, host: int = 0) -> None:
         """A world switch from `previous` to `vcpu` (records.SwitchRecord)."""

@@ -191,9 +191,9 @@ def test_a_table_aligns_escapes_and_cannot_drive_a_terminal() -> None:
 
 def test_an_append_costs_less_than_1500_ns() -> None:
     best = 1.0
-    for _ in range(40):  # the best of many short batches: other work on the host only ever adds
-        trace, start = Trace(), time.perf_counter()
+    for _ in range(40):  # this thread's own time, the best of many short batches: other work on the host only adds
+        trace, start = Trace(), time.thread_time()
         for number in range(CHUNK + 1):
             trace.exit(number, 1, number, 0xFFFF000040080000, HVC, 0xFFFF000012345678, 0x9000000, 1, 0x33, 6000)
-        best = min(best, (time.perf_counter() - start) / (CHUNK + 1))
+        best = min(best, (time.thread_time() - start) / (CHUNK + 1))
     assert best < 1.5e-6
