@@ -92,7 +92,7 @@ class Trace:
         self, time: int, vcpu: int, retired: int, pc: int, esr: int, far: int = 0, ipa: int = 0, outcome: int = 0,
         value: int = 0, host: int = 0, cause: int = 0,
     ) -> None:  # fmt: skip
-        """An exception to EL2 and its outcome (records.ExitRecord). Most records are these, so the row is packed here."""
+        """An exception to EL2 and its outcome (records.ExitRecord). Most records are these: packed in place."""
         at = self._at
         if at == len(self._buffer):
             at = self._next_chunk()
