@@ -12,6 +12,7 @@ through a read-only function, and asks for changes in its `Outcome`; it never st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from minivisor.arch.psci import (
     Affinity,
@@ -33,6 +34,7 @@ VERSION_1_1 = int(Version.of(MAJOR=1, MINOR=1))
 Call = Callable[[Sequence[int]], Outcome]
 
 
+@lru_cache(256)
 def answer(value: int) -> Outcome:
     """Back to the guest with `value` in X0, as a 64-bit two's complement number."""
     return Outcome(writes={"X0": to_register(value)})
@@ -73,7 +75,7 @@ class Psci:
         call = self._calls.get(function)
         if call is None:
             return answer(ReturnCode.NOT_SUPPORTED)
-        width = 0xFFFF_FFFF_FFFF_FFFF if FunctionId(function).SMC64 else 0xFFFF_FFFF
+        width = 0xFFFF_FFFF_FFFF_FFFF if FunctionId.SMC64.decode(function) else 0xFFFF_FFFF
         return call([value & width for value in (*args, 0, 0, 0)[:3]])
 
     def _features(self, args: Sequence[int]) -> Outcome:

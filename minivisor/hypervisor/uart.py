@@ -154,7 +154,9 @@ class Uart:
         return RX_TRIGGER[min(self._stored[UART.IFLS] >> 3 & 7, len(RX_TRIGGER) - 1)]
 
     def _flags(self) -> int:
-        return int(UARTFR.of(TXFE=1, RXFE=not self._received, RXFF=self.room <= 0))
+        full = UARTFR.RXFF.mask if self.room <= 0 else 0
+        empty = 0 if self._received else UARTFR.RXFE.mask
+        return UARTFR.TXFE.mask | full | empty
 
     def _send(self, byte: int) -> None:
         if self._stored[UART.CR] & UARTCR.LBE.mask:

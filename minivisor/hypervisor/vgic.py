@@ -16,7 +16,7 @@ Interrupts 0-15 are SGIs, 16-31 PPIs, one of each per vCPU; 32-127 are SPIs, sha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
@@ -190,18 +190,32 @@ class Vgic:
 
     def _wanting(self, interrupt: Interrupt, cpu: int) -> Irq | None:
         pending = interrupt.pending and interrupt.enabled and self.enabled
-        irq = Irq(interrupt.intid, interrupt.priority, physical=interrupt.physical)
         if interrupt.active:
-            # An SGI's next sender has no place in the list register of the active one, and LR.HW allows one state only.
-            both = pending and interrupt.edge and interrupt.intid not in SGIS and interrupt.physical is None
-            again = pending and not both
-            mine = interrupt.intid < PRIVATE or interrupt.holder == cpu
-            return replace(irq, source=interrupt.sender, level=again, active=True, pending=both) if mine else None
-        if not pending or (interrupt.intid >= PRIVATE and self._route(irq, interrupt.targets) != cpu):
+            return self._active(interrupt, pending) if interrupt.intid < PRIVATE or interrupt.holder == cpu else None
+        if not pending:
             return None
         first = interrupt.senders & -interrupt.senders
-        again = interrupt.senders != first or (interrupt.line and not interrupt.edge)
-        return replace(irq, source=max(first.bit_length() - 1, 0), level=again)
+        irq = Irq(
+            interrupt.intid,
+            interrupt.priority,
+            source=first.bit_length() - 1 if first else 0,
+            physical=interrupt.physical,
+            level=interrupt.senders != first or (interrupt.line and not interrupt.edge),
+        )
+        return irq if interrupt.intid < PRIVATE or self._route(irq, interrupt.targets) == cpu else None
+
+    def _active(self, interrupt: Interrupt, pending: bool) -> Irq:
+        """An SGI's next sender has no place in the list register of the active one, and LR.HW allows one state only."""
+        both = pending and interrupt.edge and interrupt.intid not in SGIS and interrupt.physical is None
+        return Irq(
+            interrupt.intid,
+            interrupt.priority,
+            source=interrupt.sender,
+            physical=interrupt.physical,
+            level=pending and not both,
+            active=True,
+            pending=both,
+        )
 
     def _route(self, irq: Irq, targets: int) -> int | None:
         named = [vcpu for vcpu in self._vcpus() if targets >> vcpu.index & 1]
