@@ -69,7 +69,7 @@ class Hypervisor:
         self._inputs: list[tuple[int, int, Persona, int]] = []
         self._sequence = 0
         self._preempt = self._events_changed = False
-        self._stuck = (0, 0)
+        self._stuck_at, self._stuck = -1, 0
         self._claim_hardware()
 
     def _claim_hardware(self) -> None:
@@ -263,36 +263,47 @@ class Hypervisor:
 
     def _synchronous(self, vcpu: VirtualCpu) -> None:
         """A synchronous exception: decode once, handle, apply."""
-        core, stages = self.core, vcpu.persona.stages
-        esr, far, hpfar = core.syndrome
-        pc, x, time = core.read("PC"), core.general(), core.now
-        try:
-            exit_ = stages.decode(esr, far, hpfar)
-            outcome = stages.handlers[exit_.ec](exit_, vcpu.view(x=x, pc=pc))
-            action = _OUTCOMES[outcome.kind]
-        except MinivisorError:
-            raise
-        except Exception as problem:
-            raise StageError(f"stages: exit {esr:#x} at PC {pc:#x} made a part raise {type(problem).__name__}: {problem}") from problem
-        self._watch_progress(vcpu)
-        core.skip(self.cost.of_exit(esr >> 26))
+        core, persona, time = self.core, vcpu.persona, self.core.now
+        pc = core.read("PC")
+        exit_, outcome = self._handle(vcpu, pc)
+        code, action = _OUTCOMES[outcome.kind]
+        core.skip(self.cost.of_exit(exit_.ec))
         for name, value in outcome.writes.items():
             core.write(name, value)
         if "PC" in outcome.writes:
             core.retire_one()  # EL2 carried the instruction out
-        ipa = exit_.ipa if isinstance(exit_, Abort) else 0
-        self.trace.exit(time, vcpu.index, core.retired, pc, esr, far, ipa, TraceOutcome[outcome.kind.upper()], outcome.writes.get("X0", 0))
+        retired, address = core.retired, isinstance(exit_, Abort)
+        far, ipa = (exit_.far, exit_.ipa) if address else (0, 0)
+        self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, outcome.writes.get("X0", 0))
+        self._watch_progress(vcpu, retired)
         if action is not None:
             action(self, vcpu, exit_, outcome)
-        if isinstance(exit_, DataAbort):
-            vcpu.persona.update_lines()
+        if address:
+            persona.update_lines()
             self._events_changed = True
 
-    def _watch_progress(self, vcpu: VirtualCpu) -> None:
+    def _handle(self, vcpu: VirtualCpu, pc: int) -> tuple[Exit, Outcome]:
+        """Ask the replaceable parts. Whatever they raise is theirs, and is said to be."""
+        syndrome, stages = self.core.syndrome, vcpu.persona.stages
+        try:
+            exit_ = vcpu.persona.decode(*syndrome)
+            outcome = stages.handlers[exit_.ec](exit_, vcpu.view(x=self.core.general(), pc=pc))
+            if outcome.kind not in _OUTCOMES:
+                raise StageError(f"stages: outcome {outcome.kind!r}; one of {', '.join(_OUTCOMES)} was expected")
+        except MinivisorError:
+            raise
+        except Exception as problem:
+            what = f"{type(problem).__name__}: {problem}"
+            raise StageError(f"stages: exit {syndrome[0]:#x} at PC {pc:#x} made a part raise {what}") from problem
+        return exit_, outcome
+
+    def _watch_progress(self, vcpu: VirtualCpu, retired: int) -> None:
         """A guest, or a part, that makes exits without end and without an instruction retired must not hang the phone."""
-        retired, count = self._stuck
-        self._stuck = (self.core.retired, count + 1 if retired == self.core.retired else 0)
-        if self._stuck[1] > NO_PROGRESS_LIMIT:
+        if retired != self._stuck_at:
+            self._stuck_at, self._stuck = retired, 0
+            return
+        self._stuck += 1
+        if self._stuck > NO_PROGRESS_LIMIT:
             self._stop(vcpu, StopReason.LIMIT, f"{NO_PROGRESS_LIMIT} exits in a row without one instruction retired")
 
     def _wait(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
@@ -347,7 +358,7 @@ class Hypervisor:
 
 
 Action = Callable[[Hypervisor, VirtualCpu, Exit, Outcome], None]
-_OUTCOMES: dict[str, Action | None] = {
+_ACTIONS: dict[str, Action | None] = {
     "resume": None,
     "wait": Hypervisor._wait,
     "undefined": Hypervisor._undefined,
@@ -358,3 +369,4 @@ _OUTCOMES: dict[str, Action | None] = {
     "reset": Hypervisor._reset,
     "stop": Hypervisor._stop_for,
 }
+_OUTCOMES = {kind: (int(TraceOutcome[kind.upper()]), action) for kind, action in _ACTIONS.items()}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -42,6 +43,7 @@ UART_SPI, RTC_SPI = 33, 34  # interrupt ids of SPI 1 and 2
 MIB = 1 << 20
 FRAMEBUFFER_ROOM = 128 << 10  # at the end of RAM
 FRAMEBUFFER = Framebuffer(address=0, width=160, height=240, stride=320, format="r5g6b5")
+DECODED = 4096  # exits whose decoding is remembered
 CONSOLE_LIMIT = 1 << 20  # bytes of output kept; a guest may print for ever
 
 
@@ -90,6 +92,7 @@ class Persona:
         self.vcpus = [VirtualCpu(first_vcpu + n, n, self) for n in range(settings.cpus)]
         self._make_devices()
         self.stages = stages(self)
+        self.decode = lru_cache(DECODED)(self.stages.decode)  # pure, and the same few exits come again and again
         self._make_stage2(pool)
 
     @property

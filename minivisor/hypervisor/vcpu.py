@@ -53,15 +53,9 @@ class VirtualCpu:
 
     def view(self, foreground: bool = False, x: tuple[int, ...] = (0,) * 31, pc: int = 0) -> View:
         """What handlers and schedulers see of it."""
+        persona, status = self.persona, self.status
+        index = self.number if pc else self.index
+        weight = persona.weight if foreground else 1
         return View(
-            index=self.number if pc else self.index,
-            persona=self.persona.name,
-            x=x,
-            pc=pc,
-            runnable=self.status == "ready",
-            online=self.status != "off",
-            foreground=foreground,
-            weight=self.persona.weight if foreground else 1,
-            consumed=self.consumed,
-            since=self.since,
+            index, persona.name, x, pc, status == "ready", status != "off", foreground, weight, self.consumed, self.since
         )

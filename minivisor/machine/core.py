@@ -226,15 +226,15 @@ class Core:
         Raises EngineError when the engine stops for a reason that no guest can cause.
         """
         self.words[WORD["horizon"]] = horizon
-        while True:
+        if self.words[DIRTY_AT] & WRITE_SYSTEM:
             self._write_back()
-            reason = int(run(self._address))
-            self._stale = True
+        reason: int = run(self._address)
+        while reason == CODE:
+            self.code_changed()
+            reason = run(self._address)
+        self._stale = True
+        if not hot.JIT:
             hot.check_callbacks()
-            if reason != CODE:
-                break
-            self.record.code_stale = 0
-            self.uc.ctl_flush_tb()
         if reason == ERROR:
             raise EngineError(f"engine: stopped with status {int(self.record.error)} at PC {self.read('PC'):#x}")
         return reason

@@ -48,8 +48,11 @@ def _pending_lines(core):  # type: ignore[no-untyped-def]
 @hot
 def _forget_exclusive(core):  # type: ignore[no-untyped-def]
     """Clear the local exclusive monitor, as ERET does on the way back to a guest (DDI 0487, B2.12)."""
-    call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
+    if core.context_fresh == ZERO:
+        call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
+    core.context_fresh = ZERO
     if load64(core.context + core.exclusive_at) != ALL_ONES:
+        call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
         store64(core.context + core.exclusive_at, ALL_ONES)
         call(core.context_restore, core.uc, core.context, ZERO, ZERO, ZERO)
 
@@ -103,6 +106,7 @@ def _deliver_fault(core, pc):  # type: ignore[no-untyped-def]
 def _deliver_exception(core, pc):  # type: ignore[no-untyped-def]
     """An exception that Unicorn raised: the saved context says which syndrome, which address and which level."""
     call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
+    core.context_fresh = ONE
     syndrome, far = load32(core.context + core.syndrome_at), load64(core.context + core.syndrome_at + np.uint64(8))
     target = load32(core.context + core.syndrome_at + np.uint64(16))
     exception_class, iss = syndrome >> np.uint64(26), syndrome & np.uint64(0x01FF_FFFF)
@@ -180,6 +184,7 @@ def run(address):  # type: ignore[no-untyped-def]
         if now(core) >= core.horizon:
             core.reason = HORIZON
             break
+        core.context_fresh = ZERO
         present(core)
         _set_deadline(core)
         core.restarts += ONE
