@@ -157,7 +157,7 @@ class Vgic:
             interrupt = self.interrupt(register.intid, cpu)
             if register.state and interrupt is not None:
                 self._flight[cpu].append((interrupt, interrupt.latch))
-                self._take(interrupt, register, cpu)
+                _take(interrupt, register)
         return registers, spilled
 
     def leave(self, cpu: int, registers: Sequence[ListRegister]) -> None:
@@ -172,12 +172,6 @@ class Vgic:
                 interrupt.active = False
             self.settle(interrupt, cpu)
         self._flight[cpu].clear()
-
-    def _take(self, interrupt: Interrupt, register: ListRegister, cpu: int) -> None:
-        if register.state & IrqState.PENDING:
-            interrupt.latch = False
-            interrupt.senders &= ~(1 << register.source)
-        self.settle(interrupt, cpu)
 
     def _put_back(self, interrupt: Interrupt, irq: Irq, latched: bool, cpu: int) -> None:
         interrupt.active = irq.active
@@ -239,6 +233,13 @@ class Vgic:
         for cpu, bank in enumerate(self._private):
             yield from ((interrupt, cpu) for interrupt in bank)
         yield from ((interrupt, 0) for interrupt in self._shared)
+
+
+def _take(interrupt: Interrupt, register: ListRegister) -> None:
+    """What is pending in a list register is not pending here."""
+    if register.state & IrqState.PENDING:
+        interrupt.latch = False
+        interrupt.senders &= ~(1 << register.source)
 
 
 def _private(intid: int) -> Interrupt:

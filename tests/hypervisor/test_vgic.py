@@ -11,6 +11,7 @@ from minivisor.stages import Vcpu
 from tests.naive_vgic import SPURIOUS, Gic, ListRegisterInterface
 
 IDS = [0, 1, 5, 15, *range(16, 32), *range(32, 76)]  # 64 interrupts of every kind
+FORWARDED = {27, 30, 40}  # with LR.HW: the physical interrupt, not a maintenance interrupt, brings us back after EOI
 
 
 class Rig:
@@ -28,6 +29,8 @@ class Rig:
         for intid in IDS:
             irq = self.vgic.interrupt(intid, 0)
             irq.priority, irq.edge, irq.enabled = priority[intid], intid in edge, True
+        for intid in FORWARDED:
+            self.vgic.forward(intid, intid)
         self.guest = ListRegisterInterface()
         self.spilled = ()
         self.handled = []
@@ -77,7 +80,7 @@ class Rig:
     def complete(self):
         if self.naive.active:
             intid = self.naive.complete()
-            if self.guest.complete(intid) or self.spilled:
+            if self.guest.complete(intid) or self.spilled or intid in FORWARDED:
                 self.exit()
                 self.enter()
 
@@ -105,6 +108,62 @@ def test_random_schedules_of_64_interrupts(seed, count):
     rig.exit()
     assert rig.naive.pending() == []
     assert not rig.vgic.signals(0)
+
+
+class Quad:
+    """Four vCPUs on one core, each with a stack of active interrupts, and a ledger of what is owed to whom."""
+
+    def __init__(self, seed, count):
+        self.rng, self.count = random.Random(seed), count
+        self.vgic = Vgic(4)
+        self.vgic.enabled = True
+        self.stacks = [[] for _ in range(4)]
+        self.owed = set()  # (id, sender, CPUs it may go to)
+        for intid in range(32, 48):
+            irq = self.vgic.interrupt(intid, 0)
+            irq.enabled, irq.edge, irq.priority = True, True, self.rng.randrange(4) << 3
+            irq.targets = self.rng.randrange(1, 16)
+
+    def send(self):
+        sgi, sender, targets = self.rng.randrange(4), self.rng.randrange(4), self.rng.randrange(16)
+        self.vgic.send(sgi, sender, targets)
+        self.owed |= {(sgi, sender, 1 << cpu) for cpu in range(4) if targets >> cpu & 1}
+
+    def pulse(self):
+        intid = self.rng.randrange(32, 48)
+        self.vgic.set_line(intid, True)
+        self.vgic.set_line(intid, False)
+        self.owed.add((intid, 0, self.vgic.interrupt(intid, 0).targets))
+
+    def run(self, cpu, steps):
+        guest, stack = ListRegisterInterface(), self.stacks[cpu]
+        guest.registers = list(self.vgic.enter(cpu, self.count)[0])
+        for _ in range(steps):
+            if stack and self.rng.random() < 0.6:
+                guest.complete(stack.pop())
+            elif len(stack) < self.count:
+                self.take(cpu, *guest.acknowledge())
+        self.vgic.leave(cpu, guest.registers)
+
+    def take(self, cpu, intid, sender):
+        if intid != SPURIOUS:
+            (due,) = (due for due in self.owed if due[:2] == (intid, sender) and due[2] >> cpu & 1)
+            self.owed.remove(due)
+            self.stacks[cpu].append(intid)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("seed", range(6))
+def test_four_cpus_handle_each_event_once(seed, count):
+    quad = Quad(seed, count)
+    for _ in range(800):
+        quad.rng.choice([quad.send, quad.pulse, lambda: quad.run(quad.rng.randrange(4), quad.rng.randrange(6))])()
+    assert quad.owed
+    for _ in range(100):
+        for cpu in range(4):
+            quad.run(cpu, 6)
+    assert quad.owed == set()
+    assert not any(quad.vgic.signals(cpu) for cpu in range(4))
 
 
 @pytest.fixture
@@ -149,6 +208,17 @@ def test_an_edge_while_the_last_one_is_handled_is_kept(vgic):
     vgic.set_line(40, True)
     assert [(irq.active, irq.pending) for irq in vgic.pending(0)] == [(True, True)]
     assert run(vgic, 40, "ack", 40, "ack") == [False, 40, False, SPURIOUS]
+
+
+def test_only_what_may_come_again_asks_for_maintenance(vgic):
+    vgic.interrupt(40, 0).edge = True
+    vgic.set_line(40, True)
+    vgic.set_line(33, True)
+    vgic.send(2, 0, 1)
+    vgic.send(3, 0, 1)
+    vgic.send(3, 1, 1)
+    registers, _ = vgic.enter(0, 4)
+    assert {r.intid: r.eoi_maintenance for r in registers} == {2: False, 3: True, 33: True, 40: False}
 
 
 def test_an_edge_between_enter_and_leave_is_not_lost(vgic):
