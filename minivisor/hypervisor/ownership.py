@@ -67,7 +67,7 @@ class Ownership:
         pages[:] = target
 
     def release(self, owner: int, pa: int, size: int) -> None:
-        """Pages of the owner are scrubbed and become free."""
+        """Pages of the owner are scrubbed and become free; whoever mapped them has unmapped them before."""
         pages = self._span(pa, size)
         self._require(pages == owner, pages, pa, f"pages of {self.names[owner]}")
         self._scrub(pa, size)

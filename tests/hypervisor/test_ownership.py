@@ -117,6 +117,32 @@ def test_a_mapping_the_ledger_refuses_is_not_written(ledger, personas):
     assert len(list(stage2.mappings())) == 4
 
 
+def test_no_history_of_maps_reaches_a_page_of_somebody_else(ledger, personas):
+    rng = random.Random(8)
+    spaces = {
+        owner: Stage2(MemoryTables(np.zeros(16 * PAGE, np.uint8), 0, 0, 16), ledger.checker(owner))
+        for owner in personas
+    }
+    for page in range(64):
+        ledger.claim(rng.choice((HYPERVISOR, SHARED, *personas)), RAM + page * PAGE, PAGE)
+    ledger.claim(DEVICE, GICV, 2 * PAGE)
+    refused = 0
+    for _ in range(1500):
+        pa = rng.choice((RAM + rng.randrange(64) * PAGE, GICV))
+        ipa, size = 0x4000_0000 + rng.randrange(128) * PAGE, rng.choice((1, 1, 2, 3)) * PAGE
+        try:
+            spaces[rng.choice(personas)].map(ipa, pa, size, rng.choice(("rw", "rwx", "device-rw")))
+        except OwnershipError:
+            refused += 1
+    assert 100 < refused < 1400
+    for owner, space in spaces.items():
+        mappings = list(space.mappings())
+        assert len(mappings) > 20
+        for _, pa, size, prot in mappings:
+            owners = {ledger.owner(page) for page in range(pa, pa + size, PAGE)}
+            assert owners <= ({DEVICE} if prot == "device-rw" else {owner, SHARED})
+
+
 def test_random_histories_keep_one_owner_a_page(ledger, personas, scrubbed):
     rng = random.Random(5)
     naive = [FREE] * 64
