@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from dataclasses import replace
 
 from minivisor.errors import MinivisorError, OptionError, StageError
 from minivisor.hypervisor.cost import CostModel
@@ -111,6 +112,7 @@ class Hypervisor:
         persona = Persona(settings, image, self.machine, self.ledger, placement, self._stages, len(self.vcpus), self.seed)
         self._next_ram, self._next_pool = self._next_ram + settings.memory, self._next_pool + TABLE_PAGES * PAGE
         self.personas.append(persona)
+        self.trace.metadata = replace(self.trace.metadata, personas=tuple(vcpu.persona.name for vcpu in self.vcpus))
         if self._scheduler is None:
             self._scheduler = persona.stages.scheduler()
         self._start(persona)

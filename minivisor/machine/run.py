@@ -177,6 +177,9 @@ def run(address):  # type: ignore[no-untyped-def]
     _write_back(core)
     _forget_exclusive(core)
     while core.reason == NONE:
+        if core.fixed_point != ZERO:  # of this vCPU: seen before anything else can take the core away from it, and once
+            core.fixed_point, core.reason = ZERO, FIXED_POINT
+            break
         core.signalled = _pending_lines(core)
         if core.signalled != ZERO:
             core.reason = IRQ
@@ -190,8 +193,6 @@ def run(address):  # type: ignore[no-untyped-def]
         core.restarts += ONE
         error = call(core.emu_start, core.uc, read_one(core, REG.PC), ZERO, ZERO, ZERO)
         _settle(core, error)
-        if core.reason == NONE and core.fixed_point != ZERO:
-            core.reason = FIXED_POINT
         if core.reason == NONE and core.code_stale != ZERO:
             core.reason = CODE
     read_general(core)

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,9 @@ from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import FairShare
 from minivisor.machine.board import Machine
 from minivisor.phone.screen import compose
+from minivisor.phone.session import Session
+from minivisor.phone.summary import Summary, summarize
+from minivisor.phone.units import parse_colour, parse_duration
 from minivisor.stages import Scheduler
 from minivisor.trace.store import Trace
 
@@ -36,18 +38,7 @@ __all__ = ["Phone", "parse_duration"]
 
 PERSONAL = {"name": "personal", "colour": 0x2E7D6B}
 WORK = {"name": "work", "colour": 0x3B5BA9}
-UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 DEFAULT_SLICE = "5ms"
-
-
-def parse_duration(text: str | int) -> int:
-    """Virtual time in ns from "2s", "150ms", "20us" or a number of ns. Raises OptionError."""
-    if isinstance(text, int):
-        return text
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s)", text.strip())
-    if match is None:
-        raise OptionError(f"duration: {text!r}; a number with a unit was expected, as in 2s, 150ms or 20us")
-    return round(float(match[1]) * UNITS[match[2]])
 
 
 class Phone:
@@ -81,6 +72,7 @@ class Phone:
         for default, given in ((PERSONAL, personal), (WORK, work)):
             settings = _settings({**default, **(given or {})})
             self.hypervisor.add(settings, load_image(image, RAM, settings.memory))
+        self.session = Session(self.hypervisor)
 
     # ── people ──
 
@@ -102,19 +94,16 @@ class Phone:
     @property
     def foreground(self) -> Persona:
         """Whose screen is shown and who gets the keys."""
-        assert self.hypervisor.foreground is not None
-        return self.hypervisor.foreground
+        return self.session.front
 
     def switch(self) -> Persona:
         """Bring the other persona to the front."""
-        mine = self.personas.index(self.foreground)
-        self.hypervisor.bring_to_front(self.personas[(mine + 1) % len(self.personas)])
+        self.session.switch()
         return self.foreground
 
     def type(self, text: str, persona: Persona | None = None, at: int | None = None) -> None:
         """Keys for the persona in front, or for the one named, now or at a virtual time in ns."""
-        for byte in text.encode():
-            self.hypervisor.key(persona or self.foreground, byte, at)
+        self.session.type(text.encode(), persona, at)
 
     # ── running ──
 
@@ -135,8 +124,12 @@ class Phone:
 
     def run(self, duration: int | str) -> Phone:
         """Let virtual time pass; less when both personas end. Returns the phone, so that a notebook shows its picture."""
-        self.hypervisor.run(self.now + parse_duration(duration))
+        self.session.advance(self.now + parse_duration(duration))
         return self
+
+    def summary(self) -> Summary:
+        """What the run amounts to so far: text, HTML in a notebook, `.as_dict()` for programs."""
+        return summarize(self.hypervisor, self.session.host)
 
     # ── looking ──
 
@@ -161,7 +154,7 @@ class Phone:
 
 def _settings(given: Mapping[str, Any]) -> PersonaSettings:
     try:
-        return PersonaSettings(**given)
+        return PersonaSettings(**{**given, "colour": parse_colour(given["colour"])})
     except TypeError:
         known = ", ".join(PersonaSettings.__dataclass_fields__)
         raise OptionError(f"persona: settings {', '.join(sorted(given))}; known are {known}") from None
