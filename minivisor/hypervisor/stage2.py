@@ -204,22 +204,37 @@ class Stage2:
     """The stage-2 address space of one persona.
 
     tables: where it is written. check: called with (pa, size, prot) before anything is; raises to refuse.
+    mapper, unmapper: the replaceable `map_page` and `unmap`. Ours are not called page by page but work in blocks.
     """
 
-    def __init__(self, tables: Tables, check: Callable[[int, int, str], None] = lambda _pa, _size, _prot: None) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        check: Callable[[int, int, str], None] = lambda _pa, _size, _prot: None,
+        mapper: Callable[[Tables, int, int, str], None] = map_page,
+        unmapper: Callable[[Tables, int], None] = unmap,
+    ) -> None:
         self.tables = tables
-        self._check = check
+        self._check, self._mapper, self._unmapper = check, mapper, unmapper
 
     def map(self, ipa: int, pa: int, size: int, prot: str) -> None:
         """Map `size` bytes with the largest blocks that alignment allows. All three are multiples of 4 KiB."""
         _require_pages(ipa, size, pa)
         self._check(pa, size, prot)
-        _map(self.tables, ipa, pa, size, prot)
+        if self._mapper is map_page:
+            _map(self.tables, ipa, pa, size, prot)
+        else:
+            for offset in range(0, size, PAGE):
+                self._mapper(self.tables, ipa + offset, pa + offset, prot)
 
     def unmap(self, ipa: int, size: int) -> None:
         """Remove whatever is mapped in the range."""
         _require_pages(ipa, size)
-        _unmap(self.tables, ipa, size)
+        if self._unmapper is unmap:
+            _unmap(self.tables, ipa, size)
+        else:
+            for page in range(ipa, ipa + size, PAGE):
+                self._unmapper(self.tables, page)
 
     def protect(self, ipa: int, size: int, prot: str) -> None:
         """Change the protection of whatever is mapped in the range; holes stay holes."""

@@ -181,6 +181,25 @@ def test_the_ownership_check_comes_first(tables, log):
     assert log == []
 
 
+def test_replaced_parts_are_called_page_by_page_after_the_check(tables):
+    calls = []
+    stage2 = Stage2(
+        tables,
+        lambda *what: calls.append(("check", *what)),
+        lambda where, *what: calls.append(("map", where is tables, *what)),
+        lambda where, *what: calls.append(("unmap", where is tables, *what)),
+    )
+    stage2.map(0x4000_0000, 0x8000_0000, 2 * PAGE, "rw")
+    stage2.unmap(0x4000_0000, 2 * PAGE)
+    assert calls == [
+        ("check", 0x8000_0000, 2 * PAGE, "rw"),
+        ("map", True, 0x4000_0000, 0x8000_0000, "rw"),
+        ("map", True, 0x4000_1000, 0x8000_1000, "rw"),
+        ("unmap", True, 0x4000_0000),
+        ("unmap", True, 0x4000_1000),
+    ]
+
+
 def test_the_last_page_of_the_space(stage2):
     stage2.map((1 << 39) - PAGE, 0x8000_0000, PAGE, "rw")
     assert stage2.translate((1 << 39) - 1) == (0x8000_0FFF, "rw")
