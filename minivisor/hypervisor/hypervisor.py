@@ -344,6 +344,7 @@ class Hypervisor:
         self._put_away()
         self.trace.stop(self.now, vcpu.index, StopReason.RESET, "SYSTEM_RESET", self.core.retired)
         self._start(vcpu.persona)
+        self._preempt = True  # ready again, but not in the core: it must be switched to like any other
 
     def _stop_for(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
         self._stop(vcpu, StopReason.HANDLER, outcome.reason or "a handler stopped it")
