@@ -8,7 +8,7 @@ In the order an exit flows through:
     uart, rtc     virtual devices; distributor is the third, over the interrupt state in vgic
     interrupts    vgic state into list registers and back, by the pure functions in list_registers; vtimer
     world         all registers of a vCPU out of the core, all of another's in; scheduler says whose
-    stage2        what a persona can reach, written into tables; ownership says what it may reach
+    stage2        what a persona can reach, written into tables over one walker; ownership says what it may reach
     persona       one guest: image, guest_tree (written by devicetree), vcpu
     reference     all replaceable parts, behind the seam of `minivisor.stages`
 

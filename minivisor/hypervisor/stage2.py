@@ -1,45 +1,30 @@
 """Building stage-2 tables: which intermediate physical address is which piece of the phone's memory.
 
-The hardware walks these tables on a TLB miss (see the machine's walk); this module writes them. The geometry is fixed:
-4 KiB granule, 39-bit IPA space, so that one page of 512 level-1 entries is the root and VTTBR_EL2 points straight at
-it.
-
-    IPA  38       30 29       21 20       12 11         0
-        +-----------+-----------+-----------+------------+
-        |  level 1  |  level 2  |  level 3  |   offset   |
-        +-----------+-----------+-----------+------------+
-          1 GiB each  2 MiB each  4 KiB each
-
-Everything is done by small visitors over one walker, `visit`, which yields each entry that is not a table. A visitor
-may replace the entry it was given by a table; the walker then descends into it. That is how blocks are split.
+The hardware walks these tables on a TLB miss (the machine's walk); this module writes them. Everything is done by small
+visitors over one walker, `minivisor.hypervisor.walker`, where the picture of the address space is too.
 
 A live descriptor never changes in one step. It is broken (written invalid), its cached translations are invalidated,
 and only then is the new one made: the architecture allows nothing else when a size, an output address or a memory type
 changes (DDI 0487, "Using break-before-make when updating translation table entries").
 
-Source: DDI 0487, "VMSAv8-64 translation table format descriptors", stage 2; VTCR_EL2.
+Source: DDI 0487, D8.3 "Translation table descriptor formats", stage 2; VTCR_EL2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from minivisor.arch.descriptors import GRANULE, S2_BLOCK_L1, S2_BLOCK_L2, S2_PAGE, S2_TABLE, index, span
+from minivisor.arch.descriptors import S2_PAGE, S2_TABLE, span
 from minivisor.arch.sysregs import VTCR_EL2
 from minivisor.errors import MinivisorError, fault
+from minivisor.hypervisor.walker import BLOCK, IPA_BITS, LAST_LEVEL, LEAVES, PAGE, TABLE_OR_PAGE, Entry, visit
 from minivisor.stages import Tables
 
-__all__ = ["IPA_BITS", "PAGE", "VTCR", "Entry", "Stage2", "Stage2Error", "descriptor", "map_page", "unmap", "visit"]
+__all__ = ["VTCR", "Stage2", "Stage2Error", "descriptor", "map_page", "protection", "unmap"]
 
-PAGE = GRANULE
-IPA_BITS = 39
-START_LEVEL, LAST_LEVEL = 1, 3
 # PS: 40 bits. Walks are inner shareable and write-back cacheable, as everything is here.
 VTCR = int(VTCR_EL2.of(T0SZ=64 - IPA_BITS, SL0=1, IRGN0=1, ORGN0=1, SH0=3, TG0=0, PS=2))
 
-LEAVES = {1: S2_BLOCK_L1, 2: S2_BLOCK_L2, 3: S2_PAGE}
-BLOCK, TABLE_OR_PAGE = 0b01, 0b11  # Type
 WRITE_BACK, DEVICE_NGNRE = 0b1111, 0b0001  # MemAttr
 INNER_SHAREABLE = 0b11  # SH
 READ, WRITE = 0b01, 0b10  # S2AP
@@ -80,60 +65,6 @@ def protection(entry: int) -> str:
     letters = (("r", access & READ), ("w", access & WRITE), ("x", not S2_PAGE.XN.decode(entry)))
     device = DEVICE if S2_PAGE.MemAttr.decode(entry) == DEVICE_NGNRE else ""
     return device + "".join(letter for letter, allowed in letters if allowed)
-
-
-# ── the walker ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A descriptor that is not a table, as `visit` found it.
-
-    slot: PA of the descriptor. base: first IPA it translates. start, end: the visited part of that, in bytes.
-    """
-
-    slot: int
-    level: int
-    base: int
-    start: int
-    end: int
-    descriptor: int
-
-    @property
-    def valid(self) -> bool:
-        return bool(self.descriptor & BLOCK)
-
-    @property
-    def whole(self) -> bool:
-        """The visited range covers all of the entry."""
-        return self.end - self.start == span(self.level)
-
-    @property
-    def output(self) -> int:
-        """The physical address of `base`."""
-        return S2_PAGE.OA.decode(self.descriptor) & -span(self.level)
-
-
-def visit(tables: Tables, start: int, end: int) -> Iterator[Entry]:
-    """Every entry that is not a table, in order of address, for the IPAs from `start` up to `end`."""
-    yield from _visit(tables, tables.root, START_LEVEL, start, end)
-
-
-def _visit(tables: Tables, table: int, level: int, start: int, end: int) -> Iterator[Entry]:
-    while start < end:
-        base = start // span(level) * span(level)
-        limit = min(base + span(level), end)
-        slot = table + 8 * index(base, level)
-        if not _is_table(tables.read(slot), level):
-            yield Entry(slot, level, base, start, limit, tables.read(slot))
-        found = tables.read(slot)  # again: the visitor may have put a table here
-        if _is_table(found, level):
-            yield from _visit(tables, S2_TABLE.Table.decode(found), level + 1, start, limit)
-        start = limit
-
-
-def _is_table(entry: int, level: int) -> bool:
-    return level < LAST_LEVEL and S2_TABLE.Type.decode(entry) == TABLE_OR_PAGE
 
 
 # ── visitors ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minivisor.hypervisor.stage2 import VTCR, Stage2, Stage2Error, descriptor, map_page, unmap
-from minivisor.hypervisor.tables import MemoryTables, OutOfTables
+from minivisor.hypervisor.tables import MemoryTables
 from tests.naive_stage2 import Pages, walk
 
 BASE, PAGE, MIB, GIB = 0x8000_0000, 4096, 1 << 20, 1 << 30
@@ -204,18 +204,3 @@ def test_the_last_page_of_the_space(stage2):
     stage2.map((1 << 39) - PAGE, 0x8000_0000, PAGE, "rw")
     assert stage2.translate((1 << 39) - 1) == (0x8000_0FFF, "rw")
     assert stage2.translate((1 << 39) - PAGE - 1) is None
-
-
-def test_an_empty_pool_says_so():
-    tables = MemoryTables(np.zeros(2 * PAGE, np.uint8), BASE, BASE, 2)
-    with pytest.raises(OutOfTables):
-        map_page(tables, 0, 0x8000_0000, "rw")
-
-
-def test_a_freed_table_comes_back_zeroed():
-    tables = MemoryTables(np.zeros(2 * PAGE, np.uint8), BASE, BASE, 2)
-    page = tables.alloc()
-    tables.write(page, 2**64 - 1)
-    tables.free(page)
-    assert tables.alloc() == page
-    assert tables.read(page) == 0
