@@ -1,4 +1,4 @@
-"""Table pages in physical memory: what is written is there, what is handed out is zeroed, and what is logged happened."""
+"""Table pages in physical memory: what is written is there, and what is handed out is zeroed."""
 
 import numpy as np
 import pytest

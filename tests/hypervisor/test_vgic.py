@@ -221,6 +221,21 @@ def test_only_what_may_come_again_asks_for_maintenance(vgic):
     assert {r.intid: r.eoi_maintenance for r in registers} == {2: False, 3: True, 33: True, 40: False}
 
 
+def test_a_second_request_of_the_same_kind_waits_until_the_first_is_completed(vgic):
+    vgic.send(3, 1, 1)
+    assert run(vgic, "ack") == [3]
+    vgic.send(3, 1, 1)
+    assert run(vgic, 3, "ack") == [True, SPURIOUS]
+    assert run(vgic, "ack", 3) == [3, False]
+    vgic.interrupt(33, 0).latch = True
+    vgic.settle(vgic.interrupt(33, 0), 0)
+    assert run(vgic, "ack") == [33]
+    vgic.interrupt(33, 0).latch = True
+    assert run(vgic, 33, "ack") == [True, SPURIOUS]
+    assert run(vgic, "ack", 33) == [33, False]
+    assert not vgic.signals(0)
+
+
 def test_an_edge_between_enter_and_leave_is_not_lost(vgic):
     vgic.interrupt(40, 0).edge = True
     vgic.set_line(40, True)
