@@ -73,6 +73,7 @@ GUESTS = (
         "lib/identity.ld",
         ("lib/start.S", "bench/bench.c", "bench/user.S", "bench/workload.c", "lib/fdt.c", *MMU, *CONSOLE),
     ),
+    Guest("hypercall", "lib/identity.ld", ("lib/start.S", "hypercall/hypercall.c", "lib/fdt.c", *CONSOLE)),
     Guest("bench-bare", "lib/identity.ld", ("lib/start.S", "bench/bare.c", "bench/workload.c", "lib/string.c")),
 )
 
