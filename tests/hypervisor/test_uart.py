@@ -42,6 +42,19 @@ def test_reset_values(uart):
     assert [uart.read(0xFE0 + 4 * n, 4) for n in range(8)] == [0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1]
 
 
+@pytest.mark.parametrize(
+    ("offset", "bits"),
+    [(0x20, 0xFF), (0x24, 0xFFFF), (0x28, 0x3F), (0x2C, 0xFF), (0x30, 0xFF87), (0x34, 0x3F), (0x38, 0x7FF), (0x48, 7)],
+)
+def test_line_control_is_stored_in_the_bits_that_exist(uart, offset, bits):
+    assert uart.read(offset, 4) == {0x30: 0x300, 0x34: 0x12}.get(offset, 0)
+    uart.write(offset, 4, 0xFFFF_FFFF)
+    assert uart.read(offset, 4) == uart.read(offset, 8) == bits
+    assert uart.read(offset, 1) == bits & 0xFF
+    uart.write(offset, 1, 0xFFFF_FF05)
+    assert uart.read(offset, 4) == 5
+
+
 def test_a_single_key_interrupts_and_reading_it_ends_that(deep):
     assert not deep.listening
     deep.write(IMSC, 4, RX | RT)
