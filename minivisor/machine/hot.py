@@ -16,7 +16,7 @@ Facts this module lives by (measured; see the test beside each):
   * a ctypes function named inside compiled code stops Numba from caching it: addresses are data, never constants;
   * an edited constant leaves a cached *caller* old: the cache folder is keyed by a hash of every source that uses this;
   * uint64 mixed with a Python int literal becomes int64: every constant in hot code is np.uint64;
-  * interpreted, np.uint64 arithmetic warns where hardware wraps: hot sources run under errstate(over="ignore").
+  * interpreted, np.uint64 arithmetic warns where hardware wraps: the interpreted process ignores it.
 """
 
 from __future__ import annotations
@@ -157,16 +157,11 @@ if JIT:
         return kind(types.uint64, types.uint64), body
 
 else:
+    np.seterr(over="ignore")  # hardware wraps silently, and so does hot code; for the whole process, it is asked for by name
 
     def hot(function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same source, interpreted; hardware wraps silently, so does this."""
-
-        @functools.wraps(function)
-        def quiet(*arguments: Any) -> Any:
-            with np.errstate(over="ignore"):
-                return function(*arguments)
-
-        return quiet
+        """The same source, interpreted."""
+        return function
 
     def load64(address: Any) -> np.uint64:
         """uint64 at a host address."""
@@ -189,7 +184,27 @@ else:
 
     def record_at(dtype: np.dtype[Any]) -> Any:
         """A function address -> the record of this dtype that lives there."""
-        return lambda address: _shared[int(address)][0]
+        return lambda address: _facade(int(address))
+
+    @functools.cache
+    def _facade(address: int) -> Any:
+        """A record whose fields are read and written quickly: through one flat array of words, not numpy's record type."""
+        return _facade_class(_shared[address].dtype)(_shared[address])
+
+    @functools.cache
+    def _facade_class(dtype: np.dtype[Any]) -> type:
+        def scalar(at: int) -> property:
+            return property(lambda self: self.flat[at], lambda self, value: self.flat.__setitem__(at, value))
+
+        def initialize(self: Any, array: np.ndarray) -> None:
+            self.flat = array.view(np.uint64)
+            for name in arrays:
+                setattr(self, name, getattr(array[0], name))
+
+        fields = {name: (kind, offset) for name, (kind, offset, *_) in (dtype.fields or {}).items()}
+        arrays = [name for name, (kind, _offset) in fields.items() if kind.shape or kind != np.uint64]
+        scalars = {name: scalar(offset // 8) for name, (_kind, offset) in fields.items() if name not in arrays}
+        return type("Record", (), {"__slots__": ("flat", *arrays), "__init__": initialize, **scalars})
 
     def array_at(address: Any, length: Any) -> np.ndarray:
         """uint64[length] over the memory at a host address."""
@@ -213,8 +228,7 @@ def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], Any
     def interpreted(function: Callable[..., Any]) -> Any:
         def guarded(*values: int) -> int:
             try:
-                with np.errstate(over="ignore"):
-                    answer = function(*[np.uint64(value) for value in values])
+                answer = function(*map(np.uint64, values))
                 return 0 if answer is None else int(answer)
             except BaseException as failure:  # noqa: BLE001 - nothing may unwind through the engine's C frames
                 _failures.append(failure)
