@@ -27,7 +27,7 @@ from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import FairShare
 from minivisor.machine.board import Machine
-from minivisor.phone.screen import compose
+from minivisor.phone.screen import compose, picture
 from minivisor.phone.session import Session
 from minivisor.phone.summary import Summary, summarize
 from minivisor.phone.units import parse_colour, parse_duration
@@ -123,7 +123,7 @@ class Phone:
         return self.hypervisor.trace
 
     def run(self, duration: int | str) -> Phone:
-        """Let virtual time pass; less when both personas end. Returns the phone, so that a notebook shows its picture."""
+        """Let virtual time pass; less when both personas end. Returns the phone: a notebook shows its picture."""
         self.session.advance(self.now + parse_duration(duration))
         return self
 
@@ -139,8 +139,7 @@ class Phone:
 
     def picture(self, scale: int = 2) -> Image.Image:
         """The screen as an image, every pixel `scale` times as large."""
-        image = Image.fromarray(self.screen().copy())
-        return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+        return picture(self.machine.panel, self.foreground, scale)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()

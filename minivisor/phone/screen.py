@@ -1,7 +1,7 @@
 """What the panel shows: a strip that no guest can draw on, and below it the screen of the persona in front.
 
-The strip belongs to the hypervisor. It is composed last, from the hypervisor's own state, into rows of the panel that no
-stage-2 table maps; a persona's framebuffer is RAM of its own and covers the rest. So the name in the strip cannot be forged.
+The strip belongs to the hypervisor. It is composed last, from the hypervisor's own state, into rows of the panel that
+no stage-2 table maps; a persona's framebuffer is RAM of its own and covers the rest. Nobody can forge the name in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from minivisor.hypervisor.persona import Persona
 
-__all__ = ["STRIP", "compose", "rgb_from_565"]
+__all__ = ["STRIP", "compose", "picture", "rgb_from_565"]
 
 STRIP = 16  # rows of the trusted indicator
 
@@ -48,3 +48,9 @@ def compose(panel: np.ndarray, foreground: Persona) -> np.ndarray:
     panel[STRIP : STRIP + rows, :columns] = picture[:rows, :columns]
     panel[:STRIP] = _strip(foreground.name, foreground.settings.colour, width, foreground.status != "running")
     return panel
+
+
+def picture(panel: np.ndarray, foreground: Persona, scale: int = 2) -> Image.Image:
+    """A frame as an image, every pixel `scale` times as large."""
+    image = Image.fromarray(compose(panel, foreground).copy())
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)

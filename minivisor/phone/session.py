@@ -1,7 +1,7 @@
 """A run in steps: virtual time goes on as far as asked, and on the way a script plays.
 
-A script is what somebody would do at the phone, stamped in virtual time, so that a demonstration, a test and a bug report
-are the same every time:
+A script is what somebody would do at the phone, stamped in virtual time, so that a demonstration, a test and a bug
+report are the same every time:
 
     hello@300ms             type "hello" at 0.3 s, for whoever is in front then
     work:P@1s               type P on the work persona's console, in front or not
@@ -30,7 +30,7 @@ ESCAPES = {r"\n": "\r", r"\r": "\r", r"\t": "\t", r"\\": "\\"}  # Enter sends a 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Step:
-    """at: virtual ns. text: keys to type, or the other persona to the front when None. side: whose console, None: in front."""
+    """at: virtual ns. text: keys to type; None is Tab. side: whose console, by index; None is whoever is in front."""
 
     at: int
     text: str | None = None
@@ -51,7 +51,7 @@ def parse_typed(text: str) -> Step:
 
 
 class Session:
-    """One hypervisor being run. host: seconds the host has spent in it. script: what is still to come, soonest first."""
+    """One hypervisor being run. host: seconds the host has spent in it. script: what is to come, soonest first."""
 
     def __init__(self, hypervisor: Hypervisor) -> None:
         self.hypervisor, self.host = hypervisor, 0.0
@@ -62,7 +62,7 @@ class Session:
         self.script = sorted([*self.script, *steps], key=lambda step: step.at)
 
     def advance(self, until: int) -> None:
-        """Let virtual time pass up to `until` in ns, less when nobody is left to run, and play what is due on the way."""
+        """Let virtual time pass up to `until` in ns, less when nobody is left to run; play what is due on the way."""
         started = time.perf_counter()
         try:
             while self.script and self.script[0].at <= until and self.hypervisor.alive:

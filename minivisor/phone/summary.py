@@ -1,7 +1,7 @@
 """What a run amounts to: times, shares, exits, and how each persona is.
 
-One object, three faces: text for the terminal, HTML for a notebook, plain data for `--json`. A result always names what it
-was measured under, the cost model first, and carries the trace digest: two runs with one digest did the same.
+One object, three faces: text for the terminal, HTML for a notebook, plain data for `--json`. A result always names what
+it was measured under, the cost model first, and carries the trace digest: two runs with one digest did the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def status(persona: Persona) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PersonaSummary:
-    """consumed: ns of virtual time on the core, and cpu_share: its part of all virtual time, 0 to 1. report: "" when none."""
+    """consumed: ns of virtual time on the core; cpu_share: its part of all virtual time, 0 to 1. report: or ""."""
 
     name: str
     status: str
@@ -38,8 +38,8 @@ class PersonaSummary:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """virtual: ns. host: seconds. exits: a table, a column each vCPU. counted: records that exits and switches are out of;
-    fewer than `records` when the run was longer than the trace's ring."""
+    """virtual: ns. host: seconds. exits: a table, a column each vCPU. counted: records that exits and switches were
+    counted in, fewer than `records` when the run was longer than the trace's ring."""
 
     virtual: int
     host: float
@@ -125,6 +125,6 @@ def summarize(hypervisor: Hypervisor, host: float) -> Summary:
 def _personas(personas: Sequence[Persona], foreground: Persona | None, now: int) -> tuple[PersonaSummary, ...]:
     consumed = [sum(vcpu.consumed for vcpu in persona.vcpus) for persona in personas]
     return tuple(
-        PersonaSummary(persona.name, status(persona), persona is foreground, spent, spent / now if now else 0.0, persona.report)
+        PersonaSummary(persona.name, status(persona), persona is foreground, spent, spent / max(now, 1), persona.report)
         for persona, spent in zip(personas, consumed, strict=True)
     )
