@@ -19,7 +19,7 @@ from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import is_unprivileged
 from minivisor.machine.timer import read_timer, write_timer
 from minivisor.machine.tlb import MISS, evict_asid, evict_va, insert, lookup
-from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, stage1, translate
+from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, stage1, translate, untagged
 
 __all__ = ["count_block", "fill_tlb", "flush_engine_tlb", "peek", "read_system", "system", "take", "write_system"]
 
@@ -84,14 +84,21 @@ def _backed(core, pa):  # type: ignore[no-untyped-def]
 
 
 @hot
+def _output(core, slot, va):  # type: ignore[no-untyped-def]
+    """The physical address of va by this entry."""
+    shift = (core.tlb_context[slot] >> np.uint64(24)) & np.uint64(0x3F)
+    return core.tlb_pa[slot] | (va & ((ONE << shift) - ONE))
+
+
+@hot
 def peek(core, va):  # type: ignore[no-untyped-def]
     """The instruction word at a virtual address, 0 when it cannot be read. Changes nothing, not even the TLB."""
     _refresh_regime(core)
     off = core.cp[CP.SCTLR_EL1].val & ONE == ZERO
+    va = untagged(va, core.cp[CP.TCR_EL1].val)
     slot = lookup(core, va, _asid(core), ONE if off else ZERO)
     if slot != MISS:
-        shift = (core.tlb_context[slot] >> np.uint64(24)) & np.uint64(0x3F)
-        pa = core.tlb_pa[slot] | (va & ((ONE << shift) - ONE))
+        pa = _output(core, slot, va)
     else:
         el0 = ONE if exception_level(read_one(core, REG.PSTATE)) == ZERO else ZERO
         pa, _leaf, _ipa, status, _stage, _s1ptw = _walk(core, va, FETCH, el0)
@@ -127,21 +134,24 @@ def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
     _refresh_regime(core)
     el0 = exception_level(read_one(core, REG.PSTATE)) == ZERO
     off = ONE if core.cp[CP.SCTLR_EL1].val & ONE == ZERO else ZERO
-    asid = _asid(core)
+    asid, va = _asid(core), untagged(va, core.cp[CP.TCR_EL1].val)
     slot = lookup(core, va, asid, off)
     if not el0 and kind != FETCH and off == ZERO:
         differs = slot == MISS or (core.tlb_leaf[slot] ^ (core.tlb_leaf[slot] >> EL0_SHIFT)) & np.uint64(7) != ZERO
         if differs and is_unprivileged(peek(core, read_one(core, REG.PC))):
             el0 = True
     if slot != MISS:
-        return _hit(core, slot, va, kind, el0), el0
-    core.walks += ONE
-    pa, leaf, ipa, status, stage, s1ptw = _walk(core, va, kind, ONE if el0 else ZERO)
-    if status == ZERO and not _backed(core, pa):
-        status, stage, ipa = EXTERNAL_ABORT, ONE, ZERO
-    if status != ZERO:
-        return _fault(core, va, kind, status, stage, ipa, s1ptw), el0
-    return insert(core, va, asid, off, pa, leaf, ipa), el0
+        slot = _hit(core, slot, va, kind, el0)
+    else:
+        core.walks += ONE
+        pa, leaf, ipa, status, stage, s1ptw = _walk(core, va, kind, ONE if el0 else ZERO)
+        if status == ZERO:
+            slot = insert(core, va, asid, off, pa, leaf, ipa)
+        else:
+            slot = _fault(core, va, kind, status, stage, ipa, s1ptw)
+    if slot != MISS and not _backed(core, _output(core, slot, va)):
+        slot = _fault(core, va, kind, EXTERNAL_ABORT, ONE, ZERO, ZERO)
+    return slot, el0
 
 
 @callback("u32", "u64", "u64", "u32", "u64", "u64")
@@ -156,8 +166,7 @@ def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
     leaf = core.tlb_leaf[slot]
     permissions = (leaf >> (EL0_SHIFT if el0 else ZERO)) & (leaf >> S2_SHIFT) & np.uint64(7)
     permissions &= ~WRITE if kind == FETCH else ~FETCH
-    shift = (core.tlb_context[slot] >> np.uint64(24)) & np.uint64(0x3F)
-    store64(result, core.tlb_pa[slot] | (va & ((ONE << shift) - ONE) & ~PAGE_OFFSET))
+    store64(result, _output(core, slot, va) & ~PAGE_OFFSET)
     store64(result + np.uint64(8), permissions)
     return np.uint32(1)
 
@@ -180,10 +189,9 @@ def flush_engine_tlb(core):  # type: ignore[no-untyped-def]
 def count_block(uc, address, size, user):  # type: ignore[no-untyped-def]
     """uc_cb_hookcode_t, before each block. A stop asked for here comes before this block runs."""
     core = core_at(user)
-    core.retired += core.block_insns
-    core.block_pc = address
-    core.block_insns = np.uint64(size) >> TWO
-    if core.retired >= core.deadline:
+    retired = core.retired + core.block_insns
+    core.retired, core.block_pc, core.block_insns = retired, address, np.uint64(size) >> TWO
+    if retired >= core.deadline:
         call(core.emu_stop, uc, ZERO, ZERO, ZERO, ZERO)
 
 

@@ -28,11 +28,11 @@ ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 NONE, SYNC, IRQ, HORIZON, CODE, FIXED_POINT, ERROR = (np.uint64(n) for n in range(7))
 UC_ERR_EXCEPTION = np.uint64(21)
-UC_ERR_READ_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(8)
+UC_ERR_READ_UNMAPPED, UC_ERR_WRITE_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(7), np.uint64(8)
 PREFETCH_ABORT, DATA_ABORT = np.uint64(3), np.uint64(4)  # QEMU's EXCP_ numbers
 EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = np.uint64(0x20), np.uint64(0x22), np.uint64(0x24)
 EXTERNAL_ABORT = np.uint64(0x10)
-S1PTW, WNR, CM = np.uint64(1 << 7), np.uint64(1 << 6), np.uint64(1 << 8)
+S1PTW, WNR, CM, FNV = np.uint64(1 << 7), np.uint64(1 << 6), np.uint64(1 << 8), np.uint64(1 << 10)
 PPI_MAINTENANCE = np.uint64(1 << 25)
 
 
@@ -124,9 +124,9 @@ def _deliver_exception(core, pc):  # type: ignore[no-untyped-def]
 @hot
 def _account(core, error, pc):  # type: ignore[no-untyped-def]
     """Bring the clock up to date: how much of the last block ran before the engine stopped."""
-    fetch_failed = core.interrupt == PREFETCH_ABORT or (
-        core.interrupt == ZERO and error == UC_ERR_EXCEPTION and core.fault_kind == FETCH
-    )
+    fetch_failed = core.interrupt == PREFETCH_ABORT or error == UC_ERR_FETCH_UNMAPPED
+    if core.interrupt == ZERO and error == UC_ERR_EXCEPTION and core.fault_kind == FETCH:
+        fetch_failed = True
     if fetch_failed:
         core.retired += core.block_insns  # the block before it was complete
     elif core.interrupt != ZERO or error != ZERO:
@@ -145,9 +145,10 @@ def _settle(core, error):  # type: ignore[no-untyped-def]
         _deliver_exception(core, pc)
     elif error == UC_ERR_EXCEPTION:
         _deliver_fault(core, pc)
-    elif error >= UC_ERR_READ_UNMAPPED and error <= UC_ERR_FETCH_UNMAPPED:
-        ec = EC_INSTRUCTION_ABORT if error == UC_ERR_FETCH_UNMAPPED else EC_DATA_ABORT
-        enter_el1(core, ec, EXTERNAL_ABORT, load64(core.invalid_address_at), pc)
+    elif error == UC_ERR_FETCH_UNMAPPED:
+        enter_el1(core, EC_INSTRUCTION_ABORT, EXTERNAL_ABORT, pc, pc)
+    elif error == UC_ERR_READ_UNMAPPED or error == UC_ERR_WRITE_UNMAPPED:  # the engine knows the PA alone: FAR is not valid
+        enter_el1(core, EC_DATA_ABORT, EXTERNAL_ABORT | FNV | (WNR if error == UC_ERR_WRITE_UNMAPPED else ZERO), ZERO, pc)
     elif error != ZERO:
         core.reason, core.error = ERROR, error
     core.interrupt = ZERO

@@ -6,7 +6,7 @@ walk: an entry enters when it is first used and leaves by TLBI, or by one declar
 then a subset that may be dropped at will.
 
     set = hash of the page (not of ASID or VMID, so that TLBI VAA and IPA find theirs in one set)
-    tlb_page[i]     VA page number at the entry's size
+    tlb_page[i]     VA page number at the entry's size, without a tag (walk.untagged): 0x0100… is not the page of 0x0000…
     tlb_context[i]  VMID 7:0 · ASID 23:8 · shift 29:24 · global 30 · stage-1 off 31 · valid 32      (0: empty)
     tlb_leaf[i]     permissions, levels (see walk.translate)       tlb_ipa[i]  IPA, for TLBI by IPA; PA is in tlb_pa
 """
@@ -27,7 +27,7 @@ ENTRIES = TLB_SETS * TLB_WAYS
 GLOBAL, OFF, VALID = np.uint64(1 << 30), np.uint64(1 << 31), np.uint64(1 << 32)
 VMID_MASK, ASID_MASK = np.uint64(0xFF), np.uint64(0xFFFF << 8)
 PAGE_SHIFT, BLOCK_SHIFT, GIGA_SHIFT = np.uint64(12), np.uint64(21), np.uint64(30)
-VA_MASK = np.uint64((1 << 56) - 1)  # bit 55 chooses the table; above it only a tag
+TOP_BYTE = np.uint64(0xFF << 56)
 GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
@@ -39,12 +39,12 @@ def _set_of(page, shift):  # type: ignore[no-untyped-def]
 
 @hot
 def _find(core, va, shift, context):  # type: ignore[no-untyped-def]
-    page = (va & VA_MASK) >> shift
+    page = va >> shift
     first = _set_of(page, shift)
     wanted = context | (shift << np.uint64(24)) | VALID
     for way in range(TLB_WAYS):
         slot = first + np.uint64(way)
-        if core.tlb_page[slot] == page and core.tlb_context[slot] & ~GLOBAL == wanted:
+        if core.tlb_page[slot] == page and core.tlb_context[slot] == wanted:
             return slot
     return MISS
 
@@ -52,18 +52,13 @@ def _find(core, va, shift, context):  # type: ignore[no-untyped-def]
 @hot
 def lookup(core, va, asid, stage1_off):  # type: ignore[no-untyped-def]
     """The slot that translates va for the loaded VMID and this ASID, or MISS. Entries of three sizes, global or not."""
+    shared = core.vmid | GLOBAL | (OFF if stage1_off != ZERO else ZERO)
     own = core.vmid | (asid << np.uint64(8))
-    shared = core.vmid
-    if stage1_off != ZERO:
-        own |= OFF
-        shared |= OFF
     for step in range(3):
         shift = PAGE_SHIFT + np.uint64(9 * step)
-        slot = _find(core, va, shift, own)
-        if slot == MISS and own != shared:
-            slot = _find(core, va, shift, shared)
-            if slot != MISS and core.tlb_context[slot] & GLOBAL == ZERO:
-                slot = MISS  # ASID 0, but not global
+        slot = _find(core, va, shift, shared)
+        if slot == MISS and stage1_off == ZERO:
+            slot = _find(core, va, shift, own)
         if slot != MISS:
             return slot
     return MISS
@@ -73,7 +68,7 @@ def lookup(core, va, asid, stage1_off):  # type: ignore[no-untyped-def]
 def insert(core, va, asid, stage1_off, pa, leaf, ipa):  # type: ignore[no-untyped-def]
     """Remember one translation. A full set is the declared flush: everything goes, deterministically, and is counted."""
     shift = min((leaf >> np.uint64(16)) & np.uint64(0x3F), GIGA_SHIFT)
-    page = (va & VA_MASK) >> shift
+    page = va >> shift
     context = core.vmid | (shift << np.uint64(24)) | VALID
     if stage1_off != ZERO:
         context |= OFF | GLOBAL
@@ -120,10 +115,11 @@ def evict_asid(core, asid, every_asid):  # type: ignore[no-untyped-def]
 
 @hot
 def evict_va(core, va, asid, every_asid):  # type: ignore[no-untyped-def]
-    """TLBI VAE1, or VAAE1 when `every_asid`: entries of any size that hold va, for the loaded VMID."""
+    """TLBI VAE1, or VAAE1 when `every_asid`: entries of any size that hold va, for the loaded VMID. Bit 55 is the highest given."""
+    va = va | TOP_BYTE if va >> np.uint64(55) & ONE != ZERO else va & ~TOP_BYTE
     for step in range(3):
         shift = PAGE_SHIFT + np.uint64(9 * step)
-        page = (va & VA_MASK) >> shift
+        page = va >> shift
         first = _set_of(page, shift)
         for way in range(TLB_WAYS):
             slot = first + np.uint64(way)

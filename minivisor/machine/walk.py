@@ -39,6 +39,7 @@ __all__ = [
     "stage2",
     "stage2_permissions",
     "translate",
+    "untagged",
 ]
 
 # Fault status codes without their level (DDI 0487, ESR_ELx.ISS.DFSC); a status of 0 with a level of 0 would be an address
@@ -54,12 +55,14 @@ EL0_SHIFT, S2_SHIFT = np.uint64(3), np.uint64(6)
 
 ZERO, ONE, TWO, THREE = (np.uint64(n) for n in range(4))
 NINE, TWELVE = np.uint64(9), np.uint64(12)
+MOST_INDEX_BITS = np.uint64(13)  # sixteen concatenated tables of 512 entries
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 ADDRESS_MASK = np.uint64(0x0000_FFFF_FFFF_F000)  # bits 47:12
 ACCESS_FLAG_BIT = np.uint64(1 << 10)
 NOT_GLOBAL = np.uint64(1 << 11)
 PXN, UXN = np.uint64(1 << 53), np.uint64(1 << 54)
 TCR_TBI0, TCR_TBI1 = np.uint64(37), np.uint64(38)
+TAG = np.uint64(0xFF << 56)
 WXN = np.uint64(1 << 19)  # SCTLR_EL1.WXN
 
 
@@ -92,12 +95,13 @@ def stage2(memory, base, vttbr, vtcr, ipa):  # type: ignore[no-untyped-def]
     otherwise FAULT | FSC including the level. Permissions are the caller's to check (`stage2_permissions`).
     Source: DDI 0487, D8.2.3 "stage 2 translation process"; start level and concatenation D8.2.5.
     """
-    input_bits = np.uint64(64) - (vtcr & np.uint64(0x3F))
-    level = TWO - ((vtcr >> np.uint64(6)) & THREE)
-    output_bits = _output_bits((vtcr >> np.uint64(16)) & np.uint64(7))
-    if ipa >> input_bits != ZERO:
+    input_bits, start = np.uint64(64) - (vtcr & np.uint64(0x3F)), (vtcr >> np.uint64(6)) & THREE
+    if start == THREE:
         return ZERO, ZERO, ZERO, TRANSLATION
-    top = _shift(level)
+    level = TWO - start
+    output_bits, top = _output_bits((vtcr >> np.uint64(16)) & np.uint64(7)), _shift(level)
+    if input_bits <= top or input_bits > top + MOST_INDEX_BITS or ipa >> input_bits != ZERO:
+        return ZERO, ZERO, ZERO, TRANSLATION
     table = vttbr & np.uint64(0x0000_FFFF_FFFF_FFFE) & ~((ONE << (input_bits - top + THREE)) - ONE)
     index = ipa >> top  # every bit above: concatenated tables are one longer table
     if table >> output_bits != ZERO:
@@ -159,20 +163,25 @@ def stage1_permissions(descriptor, table_attributes, wxn):  # type: ignore[no-un
 
 
 @hot
+def untagged(va, tcr):  # type: ignore[no-untyped-def]
+    """The address that is translated: with TCR_EL1.TBI0 or TBI1 the top byte is a tag, and repeats bit 55 (D8.8)."""
+    upper = va >> np.uint64(55) & ONE != ZERO
+    if (tcr >> (TCR_TBI1 if upper else TCR_TBI0)) & ONE == ZERO:
+        return va
+    return va | TAG if upper else va & ~TAG
+
+
+@hot
 def _stage1_start(va, tcr, ttbr0, ttbr1):  # type: ignore[no-untyped-def]
-    """Choose the table and its geometry: (ttbr, input_bits, canonical). D8.2.2, top-byte-ignore D8.8."""
+    """Choose the table and its geometry: (ttbr, input_bits, canonical). D8.2.2."""
     upper = va >> np.uint64(55) & ONE != ZERO
     if upper:
-        size, disabled, tbi, ttbr = (tcr >> np.uint64(16)) & np.uint64(0x3F), tcr & np.uint64(1 << 23), TCR_TBI1, ttbr1
+        size, disabled, ttbr = (tcr >> np.uint64(16)) & np.uint64(0x3F), tcr & np.uint64(1 << 23), ttbr1
     else:
-        size, disabled, tbi, ttbr = tcr & np.uint64(0x3F), tcr & np.uint64(1 << 7), TCR_TBI0, ttbr0
+        size, disabled, ttbr = tcr & np.uint64(0x3F), tcr & np.uint64(1 << 7), ttbr0
     size = min(max(size, np.uint64(16)), np.uint64(39))  # outside, the architecture lets us clamp
     input_bits = np.uint64(64) - size
-    if (tcr >> tbi) & ONE != ZERO:
-        va &= np.uint64(0x00FF_FFFF_FFFF_FFFF)
-        if upper:
-            va |= np.uint64(0xFF00_0000_0000_0000)
-    above = va >> input_bits
+    above = untagged(va, tcr) >> input_bits
     if upper:
         canonical = above == ALL_ONES >> input_bits
     else:
@@ -250,8 +259,10 @@ def translate(memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr
         if status != ZERO:
             return ZERO, ZERO, ZERO, status, ONE, ZERO
         shift = _shift(level1)
-    elif va >> np.uint64(44) != ZERO:
-        return ZERO, ZERO, ZERO, ADDRESS_SIZE, ONE, ZERO
+    else:
+        ipa = untagged(va, tcr)
+        if ipa >> np.uint64(44) != ZERO:
+            return ZERO, ZERO, ZERO, ADDRESS_SIZE, ONE, ZERO
     pa, level2, s2 = ipa, ZERO, np.uint64(7)
     if two_stages != ZERO:
         pa, descriptor, level2, status = stage2(memory, base, vttbr, vtcr, ipa)
