@@ -113,7 +113,16 @@ def test_actlr_reads_as_zero_and_the_os_lock_is_open():
 
 @pytest.mark.parametrize("is_read", [False, True])
 @pytest.mark.parametrize(
-    "register", [(3, 3, 9, 13, 0), (3, 0, 12, 12, 5), (3, 4, 1, 1, 0), (3, 0, 10, 4, 3), (1, 0, 7, 6, 1)]
+    "register",
+    [
+        (3, 3, 9, 13, 0),
+        (3, 0, 12, 12, 5),
+        (3, 4, 1, 1, 0),
+        (3, 0, 0, 0, 7),
+        (3, 0, 0, 8, 0),
+        (3, 0, 10, 4, 3),
+        (1, 0, 7, 6, 1),
+    ],
 )
 def test_everything_else_is_undefined(table, register, is_read):
     assert table[0x18](trap(register, is_read=is_read), vcpu()) == Outcome("undefined")

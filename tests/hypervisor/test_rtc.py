@@ -68,6 +68,33 @@ def test_a_match_is_latched_while_masked(rtc, clock):
     assert rtc.interrupt
 
 
+@pytest.mark.parametrize("late", [0, 5 * SECOND, 3 * 2**32 * SECOND + 1])
+def test_the_counter_comes_to_the_same_match_one_turn_later(rtc, clock, late):
+    rtc.write(MR, 4, 1_300_000_003)
+    rtc.write(IMSC, 4, 1)
+    clock.now = 3 * SECOND + late
+    assert rtc.interrupt
+    rtc.write(ICR, 4, 1)
+    assert rtc.deadline == (3 + 2**32 * (late // (2**32 * SECOND) + 1)) * SECOND
+    clock.now = rtc.deadline
+    assert rtc.interrupt
+
+
+def test_registers_at_other_widths(rtc):
+    assert rtc.read(LR, 4) == rtc.read(DR, 8) == 1_300_000_000
+    assert rtc.read(DR, 1) == 1_300_000_000 % 256
+    rtc.write(MR, 1, 0x1FF)
+    assert rtc.read(MR, 4) == 0xFF
+    rtc.write(MR, 8, 0x1_2345_6789_ABCD)
+    assert rtc.read(MR, 4) == 0x6789_ABCD
+
+
+def test_a_snapshot_has_the_match_that_nobody_has_looked_at_yet(rtc, clock):
+    rtc.write(MR, 4, 1_300_000_001)
+    clock.now = 2 * SECOND
+    assert rtc.state()["raw"] == 1
+
+
 def test_setting_the_alarm_to_this_second_rings_at_once(rtc):
     rtc.write(IMSC, 4, 1)
     rtc.write(MR, 4, 1_300_000_000)
