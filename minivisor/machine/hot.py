@@ -184,12 +184,15 @@ else:
 
     def record_at(dtype: np.dtype[Any]) -> Any:
         """A function address -> the record of this dtype that lives there."""
-        return lambda address: _facade(int(address))
+        return _Facades().__getitem__
 
-    @functools.cache
-    def _facade(address: int) -> Any:
-        """A record whose fields are read and written quickly: through one flat array of words, not numpy's record type."""
-        return _facade_class(_shared[address].dtype)(_shared[address])
+    class _Facades(dict[Any, Any]):
+        """Records by address; their fields go through one flat array of words, several times faster than numpy's records."""
+
+        def __missing__(self, address: Any) -> Any:
+            array = _shared[int(address)]
+            self[address] = _facade_class(array.dtype)(array)
+            return self[address]
 
     @functools.cache
     def _facade_class(dtype: np.dtype[Any]) -> type:

@@ -16,15 +16,27 @@ from minivisor.phone.phone import Phone
 
 STORY = """
 import sys
-from minivisor.phone.phone import Phone
-phone = Phone(mmu=sys.argv[1], work={"name": "Ada"}, cost=sys.argv[3])
-phone.type("Sab", phone.personal, at=60_000_000)
-phone.type("xF", phone.work, at=75_000_000)
-phone.run("70ms")
-phone.switch()
-while phone.machine.core.retired < int(sys.argv[2]):
-    phone.run("1ms")
-print(phone.trace.digest(), phone.machine.core.retired, phone.now, len(phone.trace))
+from minivisor import guests
+from minivisor.hypervisor.cost import cost_model
+from minivisor.hypervisor.hypervisor import Hypervisor
+from minivisor.hypervisor.image import load_image
+from minivisor.hypervisor.persona import RAM, PersonaSettings
+from minivisor.machine.board import Machine
+
+mmu, instructions, cost = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+hypervisor = Hypervisor(Machine("a", mmu), cost=cost_model(cost), seed=7)
+for name, guest in (("personal", "persona"), ("work", "persona"), ("busy", "bench")):
+    settings = PersonaSettings(name, memory=16 << 20, bootargs="mixed 4" if guest == "bench" else "")
+    hypervisor.add(settings, load_image(guests.path(guest), RAM, settings.memory))
+personal, work, busy = hypervisor.personas
+for at, byte in enumerate(b"SabFSx"):
+    hypervisor.key(personal, byte, at=2_000_000 + 600_000 * at)
+    hypervisor.key(work, byte ^ 32, at=3_000_000 + 500_000 * at)
+hypervisor.run(4_000_000)
+hypervisor.bring_to_front(work)
+while hypervisor.core.retired < instructions:
+    hypervisor.run(hypervisor.now + 1_000_000)
+print(hypervisor.trace.digest(), hypervisor.core.retired, hypervisor.now, len(hypervisor.trace))
 """
 
 
