@@ -22,11 +22,8 @@ from minivisor.machine.run import CODE, ERROR, FIXED_POINT, HORIZON, IRQ, SYNC, 
 from minivisor.machine.state import CORE, CP_NAMES, LIST_REGISTERS, REG_NAMES, WORD
 from minivisor.machine.tlb import evict_all, evict_asid, evict_ipa
 
-__all__ = ["Core", "FIXED_POINT", "HORIZON", "IRQ", "SYNC"]
+__all__ = ["FIXED_POINT", "HORIZON", "IRQ", "SYNC", "Core"]
 
-GENERAL = {f"X{n}": n for n in range(31)} | {"SP": 31, "PC": 32, "PSTATE": 33}
-REG_INDEX = {name: index for index, name in enumerate(REG_NAMES)}
-CP_INDEX = {name: index for index, name in enumerate(CP_NAMES)}
 TIMERS = {
     "CNTVOFF_EL2": "cntvoff",
     "CNTV_CTL_EL0": "cntv_ctl",
@@ -36,18 +33,27 @@ TIMERS = {
     "CNTHP_CTL_EL2": "cnthp_ctl",
     "CNTHP_CVAL_EL2": "cnthp_cval",
 }
-VECTORS = {f"V{n}": n for n in range(32)}
 GICV_SIZE = 0x2000
 MASK64 = (1 << 64) - 1
 WRITE_GENERAL, WRITE_SYSTEM = 1, 2
 REG_AT, DIRTY_AT = WORD["reg"], WORD["dirty"]
+GENERAL = REG_NAMES[:34]  # X0..X30, SP, PC, PSTATE: what a run brings back
+CP_WORDS, CP_VALUE = 4, 3  # a cell of `cp` is four words, its value the last
+
+# Architectural name -> the word of the record that holds it: at once, or after the rest has been read from the engine.
+AT_ONCE = {name: REG_AT + index for index, name in enumerate(GENERAL)}
+AT_ONCE |= {name: WORD[field] for name, field in TIMERS.items()}
+LATER = {name: REG_AT + index for index, name in enumerate(REG_NAMES) if name not in AT_ONCE}
+LATER |= {name: WORD["cp"] + CP_WORDS * index + CP_VALUE for index, name in enumerate(CP_NAMES)}
+VECTORS = {f"V{n}": WORD["v"] + 2 * n for n in range(32)}  # the low half; the high one follows
+BANKED = {"SP_EL0": 0, "SP_EL1": 1}
 
 
 class Core:
     """A Cortex-A72 with EL2.
 
-    memory: the board's RAM. gicv_base: physical address of the virtual CPU interface page. mmu: "minivisor" (our walk) or
-    "unicorn" (Unicorn's own two stages). list_registers: how many GICH_LR<n> the board has, 1..16.
+    memory: the board's RAM. gicv_base: physical address of the virtual CPU interface page. mmu: "minivisor" (our
+    walk) or "unicorn" (Unicorn's own two stages). list_registers: how many GICH_LR<n> the board has, 1..16.
     """
 
     def __init__(self, memory: PhysicalMemory, gicv_base: int, mmu: str = "minivisor", list_registers: int = 4) -> None:
@@ -138,52 +144,43 @@ class Core:
 
     def read(self, name: str) -> int:
         """A register by its architectural name; V0..V31 are 128 bits. SP_EL0 and SP_EL1 are the banked values."""
-        record = self.record
-        if name in GENERAL:
-            return self.words[REG_AT + GENERAL[name]]
-        if name in TIMERS:
-            return self.words[WORD[TIMERS[name]]]
+        words, at = self.words, AT_ONCE.get(name)
+        if at is not None:
+            return words[at]
         if self._stale:
             self._read_all_but_general()
-        if name in CP_INDEX:
-            return int(record.cp[CP_INDEX[name]]["val"])
         if name in VECTORS:
-            low, high = record.v[2 * VECTORS[name] : 2 * VECTORS[name] + 2]
-            return int(low) | int(high) << 64
-        index = REG_INDEX.get(name)
-        if index is None:
-            raise EngineError(f"core: no register named {name!r}; names are the architecture's (DDI 0487)")
-        if name == f"SP_EL{self._stack_level()}":
-            index = REG_INDEX["SP"]
-        return int(record.reg[index])
+            at = VECTORS[name]
+            return words[at] | words[at + 1] << 64
+        return words[self._word_of(name)]
 
     def write(self, name: str, value: int) -> None:
         """Write a register by its architectural name. "CLREX" clears the exclusive monitor, which every return does."""
-        if name in GENERAL:
-            self.words[REG_AT + GENERAL[name]] = value & MASK64
-            self.words[DIRTY_AT] |= WRITE_GENERAL
-            return
-        if name in TIMERS:
-            self.words[WORD[TIMERS[name]]] = value & MASK64
+        words, at = self.words, AT_ONCE.get(name)
+        if at is not None:
+            words[at] = value & MASK64
+            if name not in TIMERS:
+                words[DIRTY_AT] |= WRITE_GENERAL
             return
         if name == "CLREX":
             return
         if self._stale:
             self._read_all_but_general()
-        self._write_system(name, value)
-
-    def _write_system(self, name: str, value: int) -> None:
-        record = self.record
-        if name in CP_INDEX:
-            record.cp[CP_INDEX[name]]["val"] = value & MASK64
-        elif name in VECTORS:
-            record.v[2 * VECTORS[name]], record.v[2 * VECTORS[name] + 1] = value & MASK64, value >> 64
-        elif name in REG_INDEX:
-            index = REG_INDEX["SP"] if name == f"SP_EL{self._stack_level()}" else REG_INDEX[name]
-            record.reg[index] = value & MASK64
+        if name in VECTORS:
+            at = VECTORS[name]
+            words[at], words[at + 1] = value & MASK64, value >> 64 & MASK64
         else:
+            words[self._word_of(name)] = value & MASK64
+        words[DIRTY_AT] |= WRITE_SYSTEM
+
+    def _word_of(self, name: str) -> int:
+        """Where a system register is: the stack pointer in use is SP, not its own bank."""
+        if BANKED.get(name) == self._stack_level():
+            return AT_ONCE["SP"]
+        at = LATER.get(name)
+        if at is None:
             raise EngineError(f"core: no register named {name!r}; names are the architecture's (DDI 0487)")
-        record.dirty |= np.uint64(WRITE_SYSTEM)
+        return at
 
     def general(self) -> tuple[int, ...]:
         """X0..X30 at once."""
@@ -195,18 +192,17 @@ class Core:
         return self.words[WORD["esr"]], self.words[WORD["far"]], self.words[WORD["hpfar"]]
 
     def code_at(self, va: int) -> int:
-        """The instruction word at a virtual address of the loaded vCPU, 0 where there is none. Leaves no mark in any TLB."""
+        """The instruction word at a virtual address of the loaded vCPU, 0 where there is none. It marks no TLB."""
         self._write_back()
         return int(peek(self.record, np.uint64(va)))
 
     def _stack_level(self) -> int:
         """Which banked stack pointer SP is now: SP_EL0 at EL0 and with PSTATE.SP=0, otherwise SP_EL1."""
-        pstate = int(self.record.reg[REG_INDEX["PSTATE"]])
+        pstate = self.words[AT_ONCE["PSTATE"]]
         return 1 if pstate & 0b1101 == 0b0101 else 0
 
     def _read_all_but_general(self) -> None:
-        first = len(GENERAL)
-        self._batch(self.record.reg_read_batch, first, len(self._ids) - first)
+        self._batch(self.record.reg_read_batch, len(GENERAL), len(self._ids) - len(GENERAL))
         self._stale = False
 
     def _write_back(self) -> None:

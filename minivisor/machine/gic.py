@@ -11,11 +11,11 @@ import numpy as np
 from minivisor.machine.core import Core
 from minivisor.machine.state import WORD
 
-__all__ = ["HYP_TIMER", "MAINTENANCE", "PHYSICAL_TIMER", "PhysicalGic", "SPURIOUS", "VIRTUAL_TIMER"]
+__all__ = ["HYP_TIMER", "MAINTENANCE", "PHYSICAL_TIMER", "SPURIOUS", "VIRTUAL_TIMER", "PhysicalGic"]
 
 MAINTENANCE, HYP_TIMER, VIRTUAL_TIMER, PHYSICAL_TIMER = 25, 26, 27, 30
 SPURIOUS = 1023
-ACTIVE_AT = WORD["active"]
+ACTIVE_AT, SIGNALLED_AT = WORD["active"], WORD["signalled"]
 
 
 class PhysicalGic:
@@ -36,17 +36,18 @@ class PhysicalGic:
 
     def acknowledge(self) -> int:
         """GICC_IAR: the interrupt that stopped the core, now active; SPURIOUS when there is none."""
-        pending = int(self._record.signalled)
+        words = self._words
+        pending = words[SIGNALLED_AT]
         if not pending:
             return SPURIOUS
-        intid = (pending & -pending).bit_length() - 1
-        self._record.signalled &= ~np.uint64(1 << intid)
-        self._record.active |= np.uint64(1 << intid)
-        return intid
+        first = pending & -pending
+        words[SIGNALLED_AT] = pending ^ first
+        words[ACTIVE_AT] |= first
+        return first.bit_length() - 1
 
     def deactivate(self, intid: int) -> None:
         """GICC_DIR: it may be signalled again."""
-        self._record.active &= ~np.uint64(1 << intid)
+        self._words[ACTIVE_AT] &= ~(1 << intid)
 
     def set_active(self, intid: int, active: bool) -> None:
         """GICD_ISACTIVER, ICACTIVER: on a world switch, the active state of a timer moves with the vCPU it belongs to."""
