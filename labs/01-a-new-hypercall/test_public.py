@@ -1,4 +1,4 @@
-"""The public tests of lab 01, run by plain pytest in this folder. What fails shows the trap in the guest and your answer.
+"""The public tests of lab 01, for plain pytest. A failure shows the trap in the guest, and your answer to it.
 
 One phone runs two guests for 60 ms of virtual time with your `on_hvc` in its hypervisor; each test looks at that run.
 MINIVISOR_WORK names another file to test than starter.py.

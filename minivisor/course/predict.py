@@ -4,7 +4,7 @@
     …
     switches.check(counted, because="both personas sleep between their ticks")
 
-A guess is compared, never graded. Numbers are right within a tenth, close within a factor of two; anything else is
+A guess is compared, never graded. Numbers are right within a tenth, close below a factor of two; anything else is
 right when it is equal. Without a guess (None) the answer is kept back: what was not guessed is soon forgotten. Whatever
 is compared is plain data, so that a check never touches the machine.
 """
@@ -95,7 +95,7 @@ def _outcome(guess: Answer, actual: Answer) -> str:
     if not (_is_number(guess) and _is_number(actual)):
         return "right" if _same(guess, actual) else "off"
     factor = _factor(guess, actual)
-    return "right" if factor <= RIGHT else "close" if factor <= CLOSE else "off"
+    return "right" if factor <= RIGHT else "close" if round(factor, 2) < CLOSE else "off"
 
 
 def _is_number(answer: Answer) -> bool:

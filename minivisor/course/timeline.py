@@ -14,10 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+from minivisor.phone.phone import Phone, parse_duration
 from minivisor.trace.records import NOBODY, Kind
 from minivisor.trace.store import Trace
 
-__all__ = ["Segment", "Timeline", "segments"]
+__all__ = ["Segment", "Timeline", "segments", "who_ran"]
 
 LABEL, WIDTH, ROW, BAR, FOOT = 110, 720, 30, 20, 20  # SVG pixels
 ALL = LABEL + WIDTH + 60  # the share stands at the end
@@ -114,3 +115,9 @@ class Timeline:
             f'<rect x="{LABEL + left:.1f}" y="{top}" width="{max(right - left, THINNEST):.1f}" height="{BAR}">'
             f"<title>{words}</title></rect>"
         )
+
+
+def who_ran(phone: Phone, last: int | str = "100ms") -> Timeline:
+    """The newest stretch of a phone's time, ns or as "100ms", each persona in its own colour."""
+    colours = tuple(f"#{vcpu.persona.settings.colour:06x}" for vcpu in phone.hypervisor.vcpus)
+    return Timeline(phone.trace, max(0, phone.now - parse_duration(last)), phone.now, colours)

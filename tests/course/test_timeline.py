@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minivisor.course.timeline import Segment, Timeline, segments
+from minivisor.course.timeline import Segment, Timeline, segments, who_ran
 from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.phone.phone import Phone
 from minivisor.trace.records import NOBODY, Outcome, SwitchReason
@@ -58,3 +58,7 @@ def test_it_agrees_with_what_the_scheduler_charged() -> None:
         drawn = sum(s.end - s.start for s in segments(phone.trace, 0, phone.now) if s.vcpu == vcpu.index)
         assert abs(drawn - vcpu.consumed) <= 2_000  # the trace's newest record is a little older than now
         assert drawn > 10_000_000
+    shown = who_ran(phone, "30ms")
+    assert (shown.since, shown.until) == (phone.now - 30_000_000, phone.now)
+    assert shown.share(0) + shown.share(1) > 0.99
+    assert all(f"#{persona.settings.colour:06x}" in shown._repr_html_() for persona in phone.personas)
