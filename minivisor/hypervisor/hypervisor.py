@@ -26,7 +26,7 @@ from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.board import Machine
 from minivisor.machine.core import FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
-from minivisor.stages import Abort, DataAbort, Exit, Outcome, Scheduler, Stages
+from minivisor.stages import Abort, DataAbort, Exit, Outcome, Scheduler, Stages, Vcpu
 from minivisor.trace.records import NOBODY, ExitCause, InputEvent, StopReason, SwitchReason
 from minivisor.trace.records import Outcome as TraceOutcome
 from minivisor.trace.store import Metadata, Trace
@@ -267,7 +267,7 @@ class Hypervisor:
         """A synchronous exception: decode once, handle, apply."""
         core, persona, time = self.core, vcpu.persona, self.core.now
         pc = core.read("PC")
-        exit_, outcome = self._handle(vcpu, pc)
+        exit_, view, outcome = self._handle(vcpu, pc)
         code, action = _OUTCOMES[outcome.kind]
         core.skip(self.cost.of_exit(exit_.ec))
         for name, value in outcome.writes.items():
@@ -276,7 +276,7 @@ class Hypervisor:
             core.retire_one()  # EL2 carried the instruction out
         retired, address = core.retired, isinstance(exit_, Abort)
         far, ipa = (exit_.far, exit_.ipa) if address else (0, 0)
-        self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, outcome.writes.get("X0", 0))
+        self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, _value(exit_, view, outcome))
         self._watch_progress(vcpu, retired)
         if action is not None:
             action(self, vcpu, exit_, outcome)
@@ -284,12 +284,13 @@ class Hypervisor:
             persona.update_lines()
             self._events_changed = True
 
-    def _handle(self, vcpu: VirtualCpu, pc: int) -> tuple[Exit, Outcome]:
+    def _handle(self, vcpu: VirtualCpu, pc: int) -> tuple[Exit, Vcpu, Outcome]:
         """Ask the replaceable parts. Whatever they raise is theirs, and is said to be."""
         syndrome, stages = self.core.syndrome, vcpu.persona.stages
         try:
             exit_ = vcpu.persona.decode(*syndrome)
-            outcome = stages.handlers[exit_.ec](exit_, vcpu.view(x=self.core.general(), pc=pc))
+            view = vcpu.view(x=self.core.general(), pc=pc)
+            outcome = stages.handlers[exit_.ec](exit_, view)
             if outcome.kind not in _OUTCOMES:
                 raise StageError(f"stages: outcome {outcome.kind!r}; one of {', '.join(_OUTCOMES)} was expected")
         except MinivisorError:
@@ -297,7 +298,7 @@ class Hypervisor:
         except Exception as problem:
             what = f"{type(problem).__name__}: {problem}"
             raise StageError(f"stages: exit {syndrome[0]:#x} at PC {pc:#x} made a part raise {what}") from problem
-        return exit_, outcome
+        return exit_, view, outcome
 
     def _watch_progress(self, vcpu: VirtualCpu, retired: int) -> None:
         """A guest, or a part, that makes exits without end and without an instruction retired must not hang the phone."""
@@ -358,6 +359,14 @@ class Hypervisor:
         self.trace.stop(self.now, vcpu.index, reason, words, core.retired, core.read("PC"), core.read("ESR_EL1"), core.read("FAR_EL1"))
         self._put_away()
         vcpu.persona.power_off(text)
+
+
+def _value(exit_: Exit, view: Vcpu, outcome: Outcome) -> int:
+    """What a trace shows of an exit: the word written to a device, the word read, or the result of a call."""
+    if isinstance(exit_, DataAbort) and exit_.valid:
+        register = exit_.register
+        return (*view.x, 0)[register] if exit_.write else outcome.writes.get(f"X{register}", 0)
+    return outcome.writes.get("X0", 0)
 
 
 Action = Callable[[Hypervisor, VirtualCpu, Exit, Outcome], None]
