@@ -103,14 +103,15 @@ class Hypervisor:
     def add(self, settings: PersonaSettings, image: Image) -> Persona:
         """Make a persona: claim its RAM, build its stage 2, power it on. The first one is in front."""
         memory = self.machine.memory
-        if self._next_ram + settings.memory > memory.base + memory.size or self._next_pool + TABLE_PAGES * PAGE > memory.base + BLOCK:
+        ram_end, pool_end = self._next_ram + settings.memory, self._next_pool + TABLE_PAGES * PAGE
+        if ram_end > memory.base + memory.size or pool_end > memory.base + BLOCK:
             raise OptionError(
                 f"persona {settings.name!r}: {settings.memory >> 20} MiB do not fit; board {self.machine.board.name!r} has "
                 f"{(memory.base + memory.size - self._next_ram) >> 20} MiB free"
             )
         placement = len(self.personas) + 1, self._next_ram, self._next_pool
         persona = Persona(settings, image, self.machine, self.ledger, placement, self._stages, len(self.vcpus), self.seed)
-        self._next_ram, self._next_pool = self._next_ram + settings.memory, self._next_pool + TABLE_PAGES * PAGE
+        self._next_ram, self._next_pool = ram_end, pool_end
         self.personas.append(persona)
         self.trace.metadata = replace(self.trace.metadata, personas=tuple(vcpu.persona.name for vcpu in self.vcpus))
         if self._scheduler is None:
@@ -167,7 +168,7 @@ class Hypervisor:
             return None
         index, slice_ = choice
         if not (0 <= index < len(vcpus) and views[index].runnable and slice_ > 0):
-            raise StageError(f"scheduler: next() chose vCPU {index} for {slice_} ns; a runnable vCPU and a slice above 0 were expected")
+            raise StageError(f"scheduler: next() chose vCPU {index} for {slice_} ns; a runnable one and more than 0 were expected")
         self.trace.sched(self.now, index, slice_, sum(view.runnable << view.index for view in views))
         return vcpus[index], slice_
 
@@ -181,7 +182,9 @@ class Hypervisor:
         self.interrupts.load(vcpu)
         self._loaded = vcpu
         self.core.skip(self.cost.switch)
-        reason = SwitchReason.START if previous is None else SwitchReason.SLICE if previous.status == "ready" else SwitchReason.WAIT
+        reason = SwitchReason.START
+        if previous is not None:
+            reason = SwitchReason.SLICE if previous.status == "ready" else SwitchReason.WAIT
         self.trace.switch(self.now, vcpu.index, previous.index if previous else NOBODY, reason, self.core.retired)
 
     def _put_away(self) -> VirtualCpu | None:
@@ -221,7 +224,8 @@ class Hypervisor:
     def _next_event(self) -> int:
         """The next virtual time at which something outside the loaded vCPU happens."""
         times = [time for persona in self.personas if (time := persona.next_event(self.now)) is not None]
-        return min(times + [self._inputs[0][0]] if self._inputs else times, default=NEVER)
+        times += [self._inputs[0][0]] if self._inputs else []
+        return min(times, default=NEVER)
 
     def _deliver_inputs(self) -> None:
         """Whatever is due: keys from the input log, timers and clocks of those who sleep."""
@@ -274,13 +278,13 @@ class Hypervisor:
             core.write(name, value)
         if "PC" in outcome.writes:
             core.retire_one()  # EL2 carried the instruction out
-        retired, address = core.retired, isinstance(exit_, Abort)
-        far, ipa = (exit_.far, exit_.ipa) if address else (0, 0)
+        retired = core.retired
+        far, ipa = (exit_.far, exit_.ipa) if isinstance(exit_, Abort) else (0, 0)
         self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, _value(exit_, view, outcome))
         self._watch_progress(vcpu, retired)
         if action is not None:
             action(self, vcpu, exit_, outcome)
-        if address:
+        if isinstance(exit_, Abort):
             persona.update_lines()
             self._events_changed = True
 
@@ -325,6 +329,8 @@ class Hypervisor:
 
     def _on(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
         number, entry, context = outcome.argument
+        if not 0 <= number < len(vcpu.persona.vcpus):
+            raise StageError(f"stages: outcome 'on' for vCPU {number}; 0 to {len(vcpu.persona.vcpus) - 1} was expected")
         target = vcpu.persona.vcpus[number]
         target.reset(entry, context, self.now)
         self.trace.start(self.now, target.index, entry, context)
@@ -356,7 +362,8 @@ class Hypervisor:
             return
         core = self.core
         text = report(core, vcpu.persona.name, words)
-        self.trace.stop(self.now, vcpu.index, reason, words, core.retired, core.read("PC"), core.read("ESR_EL1"), core.read("FAR_EL1"))
+        pc, esr, far = (core.read(name) for name in ("PC", "ESR_EL1", "FAR_EL1"))
+        self.trace.stop(self.now, vcpu.index, reason, words, core.retired, pc, esr, far)
         self._put_away()
         vcpu.persona.power_off(text)
 

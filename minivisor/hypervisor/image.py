@@ -18,6 +18,7 @@ from minivisor.errors import GuestImageError
 __all__ = ["FLAT_OFFSET", "Image", "load_image"]
 
 FLAT_OFFSET = 0x8_0000  # where the arm64 boot protocol puts a flat image, from the start of RAM
+LARGEST = 1 << 30  # bytes of a file: debug information may be larger than RAM, but not by any amount
 EM_AARCH64 = "EM_AARCH64"
 
 
@@ -33,12 +34,7 @@ class Image:
 def load_image(source: str | Path, ram_base: int, ram_size: int) -> Image:
     """Read an ELF or flat image that must fit RAM [ram_base, ram_base + ram_size). Raises GuestImageError, one line."""
     path = Path(source)
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        raise GuestImageError(
-            f"guest image: {path} cannot be read ({problem.strerror}); an ELF or flat file was expected"
-        ) from None
+    data = _read(path)
     if not data:
         raise GuestImageError(f"guest image: {path} is empty; an ELF for AArch64 or a flat binary was expected")
     if data[:4] != b"\x7fELF":
@@ -54,6 +50,29 @@ def load_image(source: str | Path, ram_base: int, ram_size: int) -> Image:
     if not any(address <= image.entry < address + size for address, _content, size in image.pieces):
         raise GuestImageError(f"guest image: {path} starts at {image.entry:#x}, where it loads nothing")
     return image
+
+
+def _read(path: Path) -> bytes:
+    """The file, if it is one: a device or a pipe may have no end."""
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise GuestImageError(f"guest image: {path} is a device or a pipe; an ELF or flat file was expected")
+        if path.is_file() and path.stat().st_size > LARGEST:
+            raise GuestImageError(f"guest image: {path} is larger than {LARGEST >> 20} MiB, more than a guest can be")
+        return path.read_bytes()
+    except OSError as problem:
+        raise GuestImageError(
+            f"guest image: {path} cannot be read ({problem.strerror}); an ELF or flat file was expected"
+        ) from None
+
+
+def _check_apart(path: Path, segments: list[dict[str, int]]) -> None:
+    """No two segments share an address: the file would say two things of one byte, and could ask for any amount."""
+    end = 0
+    for segment in sorted(segments, key=lambda segment: segment["p_paddr"]):
+        if segment["p_paddr"] < end:
+            raise GuestImageError(f"guest image: {path} has segments that overlap at {segment['p_paddr']:#x}")
+        end = segment["p_paddr"] + segment["p_memsz"]
 
 
 def _parse_elf(path: Path, data: bytes) -> Image:
@@ -82,7 +101,9 @@ def _parse_elf(path: Path, data: bytes) -> Image:
         raise GuestImageError(
             f"guest image: {path} is a damaged ELF file ({problem}); AArch64 ET_EXEC was expected"
         ) from None
-    pieces = tuple(_piece(path, data, segment) for segment in segments if segment["p_memsz"])
+    segments = [segment for segment in segments if segment["p_memsz"]]
+    _check_apart(path, segments)
+    pieces = tuple(_piece(path, data, segment) for segment in segments)
     if not pieces:
         raise GuestImageError(
             f"guest image: {path} has nothing to load (no PT_LOAD segment); AArch64 ET_EXEC was expected"

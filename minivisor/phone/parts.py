@@ -213,7 +213,14 @@ def _checked(function: Handler, where: str) -> Handler:
 def _sound(answer: object) -> bool:
     if not isinstance(answer, Outcome) or answer.kind not in OUTCOMES or not isinstance(answer.writes, Mapping):
         return False
+    if not isinstance(answer.reason, str) or (answer.kind == "on" and not _numbers(answer.argument)):
+        return False
     return all(name in REGISTERS and isinstance(value, int) for name, value in answer.writes.items())
+
+
+def _numbers(argument: object) -> bool:
+    """(target, entry, context) of outcome "on"."""
+    return isinstance(argument, tuple) and len(argument) == 3 and all(isinstance(value, int) for value in argument)
 
 
 def stages_with(handlers: Mapping[int, Handler]) -> Callable[[Guest], Stages]:

@@ -1,0 +1,165 @@
+"""`minivisor run KERNEL`: one guest under the hypervisor, its console here."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from minivisor.commands.options import keep, machine_options, output_options, own_parts, parts, report, writable
+
+if TYPE_CHECKING:
+    from minivisor.hypervisor.hypervisor import Hypervisor
+    from minivisor.phone.session import Session
+
+__all__ = ["STOPPED", "command"]
+
+STOPPED = 3  # exit status: the guest was stopped with a report
+EPILOG = """\b
+The guest sees the `virt` platform: RAM from 0x40000000, GICv2 at 0x08000000, PL011 at 0x09000000, PL031, PSCI
+over HVC, and a device tree that says so in X0. An ELF is loaded where its segments say and entered at EL1 with
+the MMU off; any other file is a flat image, loaded and entered at 0x40080000.
+
+\b
+In a terminal the keys are the guest's, Ctrl-C too, and time runs as yours does. Ctrl-A x ends the run,
+Ctrl-A h says so. Without a terminal, or with --headless, it runs as fast as it can.
+
+\b
+Examples:
+  minivisor run hello.elf                              until it powers off
+  minivisor run kernel.elf --append "mixed 500" --for 2s
+  minivisor run kernel.elf --handlers mine.py          on_hvc(exit, vcpu) -> Outcome is asked before ours
+  minivisor run kernel.elf --scheduler mine.py:Mine --smp 2 --trace run.trace
+  minivisor run kernel.elf --json | jq .exits          the console goes to stderr then
+
+\b
+A part of your own is ordinary Python over minivisor/stages.py. For --handlers:
+  from minivisor.stages import Outcome
+  def on_hvc(exit, vcpu):
+      if vcpu.x[0] == 0xC6000000:
+          return Outcome(writes={"X0": 42})
+      return NotImplemented                            our handler answers
+
+\b
+Exit status: 0 when the guest powered off, or --for or you ended it; 2 for a file or an option that is wrong;
+3 when the guest was stopped because it could not go on (the report is on stderr)."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("kernel")
+@click.option("--for", "duration", metavar="TIME", help="End after this much virtual time.")
+@click.option("--append", default="", metavar="TEXT", help="Boot arguments: /chosen bootargs in the device tree.")
+@click.option("--memory", default="64M", metavar="SIZE", show_default=True, help="RAM, a multiple of 2M.")
+@click.option("--smp", "--cpus", "cpus", type=click.IntRange(1, 8), default=1, metavar="N", show_default=True,
+              help="Virtual CPUs; the guest starts them by PSCI CPU_ON.")  # fmt: skip
+@click.option("--type", "typed", multiple=True, metavar="TEXT[@TIME]", help="Type on the console at a virtual time.")
+@click.option("--headless", is_flag=True, help="Take no keys, and run as fast as the host can.")
+@output_options
+@machine_options
+@click.pass_context
+def command(context: click.Context, /, kernel: str, duration: str | None, headless: bool, png: Path | None,
+            trace: Path | None, as_json: bool, **options: Any) -> None:  # fmt: skip
+    """Run any guest KERNEL (ELF or flat image) under the hypervisor, with its console in this terminal."""
+    from minivisor.phone.session import Session, parse_typed
+    from minivisor.phone.summary import summarize
+    from minivisor.phone.units import parse_duration
+
+    writable(png, trace)
+    limit = parse_duration(duration) if duration else None
+    interactive = not headless and sys.stdin.isatty() and sys.stdout.isatty()
+    with own_parts(options):
+        session = Session(_build(kernel, options))
+        session.plan(map(parse_typed, options["typed"]))
+        with _console(session.hypervisor, to_stderr=as_json):
+            interrupted = _interactive(session, limit) if interactive else _straight(session, limit)
+    keep(session.hypervisor, png, trace)
+    report(summarize(session.hypervisor, session.host), as_json, err=True)
+    _say_why(session.hypervisor, limit)
+    stopped = any(persona.report for persona in session.hypervisor.personas)
+    context.exit(STOPPED if stopped else 130 if interrupted else 0)
+
+
+def _build(kernel: str, options: dict[str, Any]) -> Hypervisor:
+    """The machine, and one guest on it."""
+    from minivisor.hypervisor.hypervisor import Hypervisor
+    from minivisor.hypervisor.image import load_image
+    from minivisor.hypervisor.persona import RAM, PersonaSettings
+    from minivisor.machine.board import Machine
+    from minivisor.phone.units import parse_size
+
+    memory = parse_size(options["memory"])
+    settings = PersonaSettings(
+        Path(kernel).stem or "guest", memory=memory, cpus=options["cpus"], bootargs=options["append"]
+    )
+    image = load_image(kernel, RAM, memory)
+    chosen = parts(options)
+    machine = Machine(options["board"], options["mmu"], list_registers=options["list_registers"])
+    hypervisor = Hypervisor(machine, chosen["stages"], chosen["scheduler"], chosen["cost"], options["seed"])
+    hypervisor.add(settings, image)
+    return hypervisor
+
+
+@contextmanager
+def _console(hypervisor: Hypervisor, to_stderr: bool) -> Iterator[None]:
+    """While the guest runs, what it prints comes out here; after that the terminal is clean again."""
+    from minivisor.phone.console import Output
+
+    output = Output((sys.stderr if to_stderr else sys.stdout).buffer)
+    hypervisor.personas[0].on_output = output
+    try:
+        yield
+    finally:
+        output.close()
+
+
+def _straight(session: Session, limit: int | None) -> bool:
+    """As fast as the host can, without keys. True when the user ended it with Ctrl-C."""
+    from minivisor.hypervisor.hypervisor import NEVER
+
+    try:
+        session.advance(NEVER if limit is None else limit)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _interactive(session: Session, limit: int | None) -> bool:
+    """At the user's own pace, with keys. False: leaving by Ctrl-A x is a way to end it, not an interruption."""
+    from minivisor.phone.console import Escape, keyboard
+    from minivisor.phone.pace import Pacer
+
+    escape, pacer = Escape(), Pacer(session, limit)
+    with _ended_by_signals(), keyboard() as keys:
+        idle = 0.0
+        while not (pacer.finished or escape.ended):
+            session.type(escape.keys(keys.poll(idle)))
+            idle = pacer.step()
+    return False
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """A polite kill leaves through the same door as everything else, so that the terminal is given back."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before: list[Any] = [signal.signal(number, leave) for number in wanted]
+    try:
+        yield
+    finally:
+        for number, handler in zip(wanted, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _say_why(hypervisor: Hypervisor, limit: int | None) -> None:
+    """A guest that waits for a key which nobody can type ends the run without a report; say so."""
+    if limit is None and hypervisor.alive and not any(vcpu.status == "ready" for vcpu in hypervisor.vcpus):
+        click.echo("run: the guest waits for a key; give it one with --type, or run in a terminal", err=True)
