@@ -35,7 +35,8 @@ TIMERS = {
 }
 GICV_SIZE = 0x2000
 MASK64 = (1 << 64) - 1
-WRITE_GENERAL, WRITE_SYSTEM = 1, 2
+WRITE_GENERAL, WRITE_SYSTEM, WRITE_REGIME = 1, 2, 4
+REGIME = frozenset({"SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1"})  # what Unicorn's own TLB does not tell apart
 REG_AT, DIRTY_AT = WORD["reg"], WORD["dirty"]
 GENERAL = REG_NAMES[:34]  # X0..X30, SP, PC, PSTATE: what a run brings back
 CP_WORDS, CP_VALUE = 4, 3  # a cell of `cp` is four words, its value the last
@@ -170,7 +171,10 @@ class Core:
             at = VECTORS[name]
             words[at], words[at + 1] = value & MASK64, value >> 64 & MASK64
         else:
-            words[self._word_of(name)] = value & MASK64
+            at = self._word_of(name)
+            if name in REGIME and words[at] != value & MASK64:
+                words[DIRTY_AT] |= WRITE_REGIME
+            words[at] = value & MASK64
         words[DIRTY_AT] |= WRITE_SYSTEM
 
     def _word_of(self, name: str) -> int:
@@ -212,6 +216,9 @@ class Core:
             self._batch(self.record.reg_write_batch, plain + coded, 32)
             self._batch(self.record.reg_write_batch, 0, plain + coded)
             self.record.regime_stale = 1
+        if self.words[DIRTY_AT] & WRITE_REGIME:  # an MSR would have done this in the engine; a register write does not
+            engine.flush_tlb(self.uc)
+            self.words[DIRTY_AT] &= ~WRITE_REGIME
 
     # ── running ──
 

@@ -316,7 +316,8 @@ def system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
         return np.uint32(0)
     if core.native_mmu != ZERO or not privileged or op1 != ZERO:
         return np.uint32(0)
-    if crn == np.uint64(8) and (crm == THREE or crm == np.uint64(7)):
+    unallocated = op2 == FOUR or op2 == np.uint64(6)  # skipping one that Unicorn does not know repeats it for ever
+    if crn == np.uint64(8) and (crm == THREE or crm == np.uint64(7)) and not unallocated:
         _invalidate(core, crm, op2, value)
         return np.uint32(1)
     if crn == np.uint64(7) and crm == np.uint64(8) and op2 < FOUR:
