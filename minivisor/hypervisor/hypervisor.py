@@ -168,7 +168,7 @@ class Hypervisor:
             return None
         index, slice_ = choice
         if not (0 <= index < len(vcpus) and views[index].runnable and slice_ > 0):
-            raise StageError(f"scheduler: next() chose vCPU {index} for {slice_} ns; a runnable one and more than 0 were expected")
+            raise StageError(f"scheduler: next() chose vCPU {index} for {slice_} ns; a runnable one, above 0, was expected")
         self.trace.sched(self.now, index, slice_, sum(view.runnable << view.index for view in views))
         return vcpus[index], slice_
 

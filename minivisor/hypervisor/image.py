@@ -44,8 +44,8 @@ def load_image(source: str | Path, ram_base: int, ram_size: int) -> Image:
     for address, _content, size in image.pieces:
         if not ram_base <= address <= address + size <= ram_base + ram_size:
             raise GuestImageError(
-                f"guest image: {path} wants [{address:#x}, {address + size:#x}), outside RAM [{ram_base:#x}, {ram_base + ram_size:#x}); "
-                "link it there or give --memory"
+                f"guest image: {path} wants [{address:#x}, {address + size:#x}), outside RAM "
+                f"[{ram_base:#x}, {ram_base + ram_size:#x}); link it there or give --memory"
             )
     if not any(address <= image.entry < address + size for address, _content, size in image.pieces):
         raise GuestImageError(f"guest image: {path} starts at {image.entry:#x}, where it loads nothing")
@@ -115,7 +115,8 @@ def _piece(path: Path, data: bytes, segment: dict[str, int]) -> tuple[int, bytes
     offset, size, memory = segment["p_offset"], segment["p_filesz"], segment["p_memsz"]
     if offset + size > len(data) or size > memory:
         raise GuestImageError(
-            f"guest image: {path} is truncated or lies: a segment of {size} bytes at offset {offset}, file of {len(data)}, {memory} in memory"
+            f"guest image: {path} is truncated or lies: a segment of {size} bytes at offset {offset} ({memory} in memory), "
+            f"in a file of {len(data)}"
         )
     return segment["p_paddr"], data[offset : offset + size], memory
 

@@ -49,7 +49,7 @@ CONSOLE_LIMIT = 1 << 20  # bytes of output kept; a guest may print for ever
 
 @dataclass(frozen=True, slots=True)
 class PersonaSettings:
-    """What the product decides about a persona. memory: bytes, a multiple of 2 MiB. colour: 0xRRGGBB. weight: its share in front."""
+    """What the product decides about a persona. memory: bytes, in 2 MiB. colour: 0xRRGGBB. weight: its share in front."""
 
     name: str
     colour: int = 0x2266CC
@@ -60,9 +60,10 @@ class PersonaSettings:
 
     def __post_init__(self) -> None:
         if self.memory % (2 * MIB) or not 4 * MIB <= self.memory <= 1 << 32:
-            raise OptionError(f"persona {self.name!r}: memory of {self.memory} bytes; a multiple of 2 MiB from 4 MiB was expected")
+            raise OptionError(f"persona {self.name!r}: memory of {self.memory} bytes; whole 2 MiB, from 4 MiB, were expected")
         if not 1 <= self.cpus <= 8 or not 0 <= self.colour <= 0xFFFFFF:
-            raise OptionError(f"persona {self.name!r}: {self.cpus} vCPUs, colour {self.colour:#x}; 1 to 8 and 0xRRGGBB were expected")
+            given = f"{self.cpus} vCPUs, colour {self.colour:#x}"
+            raise OptionError(f"persona {self.name!r}: {given}; 1 to 8 and 0xRRGGBB were expected")
 
 
 class Persona:

@@ -40,7 +40,7 @@ class VirtualCpu:
     since: int = 0
 
     def reset(self, entry: int, context: int, now: int) -> None:
-        """Power on at `entry` with `context` in X0, MMU off, interrupts masked; its virtual counter starts with its persona's."""
+        """Power on at `entry` with `context` in X0, MMU off, interrupts masked; its virtual counter is its persona's."""
         self.state = dict(RESET_STATE) | {
             "PC": entry,
             "X0": context,

@@ -19,7 +19,18 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from minivisor.errors import EngineError
 
-__all__ = ["Offsets", "add_hook", "address_of", "allocate_context", "flush_tlb", "map_device", "map_memory", "new_engine", "offsets"]
+__all__ = [
+    "Offsets",
+    "add_hook",
+    "address_of",
+    "allocate_context",
+    "flush_tlb",
+    "handle",
+    "map_device",
+    "map_memory",
+    "new_engine",
+    "offsets",
+]
 
 TCG_BUFFER = 32 << 20
 SCR_EL3, HCR_EL2 = (1, 1, 3, 6, 0), (1, 1, 3, 4, 0)  # crn, crm, op0, op1, op2
@@ -67,15 +78,16 @@ def add_hook(uc: Uc, kind: int, callback: int, user: int, *instruction: int) -> 
     """Register a compiled callback for every address. kind: UC_HOOK_*; instruction: for UC_HOOK_INSN."""
     hook = ctypes.c_size_t()
     extra = [ctypes.c_int(number) for number in instruction]
-    status = uclib.uc_hook_add(
-        uc._uch, ctypes.byref(hook), kind, ctypes.c_void_p(callback), ctypes.c_void_p(user), ctypes.c_uint64(1), ctypes.c_uint64(0), *extra
-    )
+    everywhere = ctypes.c_uint64(1), ctypes.c_uint64(0)  # begin above end: no bounds
+    pointers = ctypes.c_void_p(callback), ctypes.c_void_p(user)
+    status = uclib.uc_hook_add(uc._uch, ctypes.byref(hook), kind, *pointers, *everywhere, *extra)
     _check(status, "uc_hook_add")
 
 
 def map_memory(uc: Uc, base: int, memory: np.ndarray) -> None:
     """Map host memory (uint8[n], page multiple) at a physical address, without a copy, readable, writable, executable."""
-    _check(uclib.uc_mem_map_ptr(uc._uch, base, memory.size, const.UC_PROT_ALL, memory.ctypes.data_as(ctypes.c_void_p)), "uc_mem_map_ptr")
+    pointer = memory.ctypes.data_as(ctypes.c_void_p)
+    _check(uclib.uc_mem_map_ptr(uc._uch, base, memory.size, const.UC_PROT_ALL, pointer), "uc_mem_map_ptr")
 
 
 def map_device(uc: Uc, base: int, size: int, read: int, write: int, user: int) -> None:

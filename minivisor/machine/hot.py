@@ -214,7 +214,7 @@ else:
         return _shared[int(address)]  # type: ignore[no-any-return]
 
 
-_CTYPES = {"u64": ctypes.c_uint64, "u32": ctypes.c_uint32, "void": None}
+_CTYPES: dict[str, Any] = {"u64": ctypes.c_uint64, "u32": ctypes.c_uint32, "void": None}
 _failures: list[BaseException] = []
 
 
@@ -233,7 +233,7 @@ def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], Any
             try:
                 answer = function(*map(np.uint64, values))
                 return 0 if answer is None else int(answer)
-            except BaseException as failure:  # noqa: BLE001 - nothing may unwind through the engine's C frames
+            except BaseException as failure:  # nothing may unwind through the engine's C frames
                 _failures.append(failure)
                 return 0
 

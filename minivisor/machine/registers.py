@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,10 @@ from minivisor.machine.state import CP_NAMES, REG_NAMES
 __all__ = ["CP", "REG", "read_all", "read_cp", "read_general", "read_one", "write_cp", "write_one"]
 
 
-REG = namedtuple("REG", REG_NAMES)(*range(len(REG_NAMES)))  # type: ignore[misc]  # names come from the record
+REG: Any = namedtuple("REG", REG_NAMES)(*range(len(REG_NAMES)))
 """Index of a register in `core.reg`; a named tuple, because Numba takes no class attributes."""
 
-CP = namedtuple("CP", CP_NAMES)(*range(len(CP_NAMES)))  # type: ignore[misc]  # names come from the record
+CP: Any = namedtuple("CP", CP_NAMES)(*range(len(CP_NAMES)))
 """Index of a register in `core.cp`."""
 
 ZERO, FOUR, EIGHT = np.uint64(0), np.uint64(4), np.uint64(8)

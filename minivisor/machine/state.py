@@ -57,7 +57,7 @@ CORE = np.dtype(
                 ("reg", _u8, (len(REG_NAMES),)),
                 (
                     "cp",
-                    [("crn", "u4"), ("crm", "u4"), ("op0", "u4"), ("op1", "u4"), ("op2", "u4"), ("pad", "u4"), ("val", _u8)],
+                    [*((name, "u4") for name in ("crn", "crm", "op0", "op1", "op2", "pad")), ("val", _u8)],
                     (len(CP_NAMES),),
                 ),
                 ("v", _u8, (64,)),  # V0..V31, low then high half
@@ -74,7 +74,8 @@ CORE = np.dtype(
                 *((name, _u8) for name in ("gich_hcr", "gich_vmcr", "gich_apr", "lr_count", "gich_version")),
                 ("lr", _u8, (LIST_REGISTERS,)),
                 # ── why the run loop returned ──
-                *((name, _u8) for name in ("reason", "fixed_point", "esr", "far", "hpfar", "error", "interrupt", "attention", "code_stale")),
+                *((name, _u8) for name in ("reason", "esr", "far", "hpfar", "error")),
+                *((name, _u8) for name in ("interrupt", "attention", "code_stale", "fixed_point")),
                 # ── the last fault our walk found ──
                 *((name, _u8) for name in ("fault_kind", "fault_stage", "fault_status", "fault_ipa", "fault_s1ptw")),
                 ("fault_va", _u8),

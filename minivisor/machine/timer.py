@@ -119,7 +119,7 @@ def write_timer(core, crm, op2, value):  # type: ignore[no-untyped-def]
     """Write a timer register; returns whether it is one. The run loop recomputes the deadline before the next block."""
     count = time_here(core) // TICK
     virtual = crm == THREE
-    if not virtual and crm != TWO or op2 > TWO:
+    if (not virtual and crm != TWO) or op2 > TWO:
         return False
     control, compare = (core.cntv_ctl, core.cntv_cval) if virtual else (core.cntp_ctl, core.cntp_cval)
     if op2 == ZERO:

@@ -115,7 +115,7 @@ def evict_asid(core, asid, every_asid):  # type: ignore[no-untyped-def]
 
 @hot
 def evict_va(core, va, asid, every_asid):  # type: ignore[no-untyped-def]
-    """TLBI VAE1, or VAAE1 when `every_asid`: entries of any size that hold va, for the loaded VMID. Bit 55 is the highest given."""
+    """TLBI VAE1, or VAAE1 when `every_asid`: entries of any size that hold va, for the loaded VMID; bits 55:0 of va."""
     va = va | TOP_BYTE if va >> np.uint64(55) & ONE != ZERO else va & ~TOP_BYTE
     for step in range(3):
         shift = PAGE_SHIFT + np.uint64(9 * step)
