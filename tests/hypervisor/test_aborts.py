@@ -6,7 +6,7 @@ import pytest
 
 from minivisor.hypervisor.aborts import AbortHandler, Bus
 from minivisor.hypervisor.emulate import access
-from minivisor.stages import DataAbort, InstructionAbort, Outcome, Vcpu
+from minivisor.stages import Access, DataAbort, InstructionAbort, Outcome, Vcpu
 
 ME = Vcpu(1, "work", tuple(range(0x100, 0x11F)), pc=0x4020_0000)
 LOAD = DataAbort(
@@ -61,6 +61,23 @@ def test_a_banked_device_hears_who_asks(on_abort, banked):
     on_abort(replace(LOAD, ipa=0x0800_0100), ME)
     on_abort(replace(LOAD, ipa=0x0800_0100, write=True), ME)
     assert banked.calls == [("read", 0x100, 1, 1), ("write", 0x100, 1, 0x07, 1)]
+
+
+@pytest.mark.parametrize(
+    ("ipa", "width", "answer"),
+    [
+        (0x0900_0000, 1, 0xF9),
+        (0x0900_0000, 8, 0xF9),
+        (0x0900_0FF8, 8, 0xF9),
+        (0x0900_0FF9, 8, None),
+        (0x08FF_FFFC, 8, None),
+    ],
+)
+def test_the_bus_answers_from_the_first_byte_to_the_last(plain, ipa, width, answer):
+    bus = Bus()
+    bus.add(0x0900_0000, 0x1000, plain)
+    assert bus.perform(Access(ipa, width, write=False, register=0), 0) == answer
+    assert bus.perform(Access(ipa, width, write=True, register=0, value=1), 0) == (None if answer is None else 0)
 
 
 @pytest.mark.parametrize(

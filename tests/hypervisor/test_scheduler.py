@@ -95,6 +95,19 @@ def test_a_long_sleep_earns_no_long_turn():
     assert abs(first - second) <= 2 * MS
 
 
+@pytest.mark.parametrize("credit", [0, 5, 20])
+def test_credit_is_how_far_a_sleeper_may_catch_up(credit):
+    fair = FairShare(MS, credit * MS)
+    busy = 0
+    for _ in range(50):
+        assert fair.next(busy, [Vcpu(0, "", consumed=busy), Vcpu(1, "", runnable=False)]) == (0, MS)
+        busy += MS
+    turns = 0
+    while fair.next(0, [Vcpu(0, "", consumed=busy), Vcpu(1, "", consumed=turns * MS, since=busy)]) == (1, MS):
+        turns += 1
+    assert credit <= turns <= credit + 2
+
+
 def test_nobody_starves_under_random_loads():
     rng = random.Random(6)
     for _ in range(20):
