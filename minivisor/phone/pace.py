@@ -55,6 +55,8 @@ class Pacer:
 
     def _next_step(self, taken: float, ran: int) -> int:
         """As much virtual time as the host can run in PATIENCE, judged by the step just made."""
-        if taken <= PATIENCE:
+        if taken <= PATIENCE / 2:
             return min(self._step * 2, FRAME)
+        if taken <= PATIENCE * 2:
+            return self._step
         return min(max(round(ran * PATIENCE / taken), SHORTEST), FRAME)
