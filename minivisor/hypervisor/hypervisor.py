@@ -1,4 +1,4 @@
-"""EL2: who runs, until when, and what is done about each exit.
+"""EL2: who runs, and until when. What is done about each exit is in `dispatch`.
 
     choose ─► world switch ─► ┌ enter (flush) ─► the guest runs ─► leave (fold) ─► exit ─► handler ─► outcome ┐ ─► choose
                               └──────────────── until its slice ends, it waits, or it is over ◄───────────────┘
@@ -13,8 +13,9 @@ import heapq
 from collections.abc import Callable
 from dataclasses import replace
 
-from minivisor.errors import MinivisorError, OptionError, StageError
+from minivisor.errors import OptionError, StageError
 from minivisor.hypervisor.cost import CostModel
+from minivisor.hypervisor.dispatch import Dispatch
 from minivisor.hypervisor.image import Image
 from minivisor.hypervisor.interrupts import Interrupts
 from minivisor.hypervisor.ownership import DEVICE, HYPERVISOR, Ownership
@@ -26,9 +27,8 @@ from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.board import Machine
 from minivisor.machine.core import FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
-from minivisor.stages import Abort, DataAbort, Exit, Outcome, Scheduler, Stages, Vcpu
-from minivisor.trace.records import NOBODY, ExitCause, InputEvent, StopReason, SwitchReason
-from minivisor.trace.records import Outcome as TraceOutcome
+from minivisor.stages import Scheduler, Stages
+from minivisor.trace.records import NOBODY, InputEvent, StopReason, SwitchReason
 from minivisor.trace.store import Metadata, Trace
 
 __all__ = ["HCR_GUEST", "Hypervisor"]
@@ -38,10 +38,6 @@ HCR_GUEST = 1 << 31 | 1 << 22 | 1 << 21 | 1 << 19 | 1 << 18 | 1 << 13 | 1 << 5 |
 MDCR_NO_PMU = 1 << 6 | 1 << 5  # MDCR_EL2.TPM, TPMCR: the cycle counter would tell host time
 TICK, PAGE, BLOCK = 16, 4096, 2 << 20
 NEVER = 1 << 61
-NO_PROGRESS_LIMIT = 1000  # exits in a row without an instruction retired
-RETRY = 1_000_000  # ns until a key is offered again to a full UART
-EXTERNAL_ABORT, WNR = 0x10, 1 << 6
-EC_INSTRUCTION_ABORT, EC_DATA_ABORT = 0x20, 0x24
 
 
 class Hypervisor:
@@ -69,8 +65,8 @@ class Hypervisor:
         self._loaded: VirtualCpu | None = None
         self._inputs: list[tuple[int, int, Persona, int]] = []
         self._sequence = 0
-        self._preempt = self._events_changed = False
-        self._stuck_at, self._stuck = -1, 0
+        self.preempt = self.events_changed = False
+        self._dispatch = Dispatch(self)
         self._claim_hardware()
 
     def _claim_hardware(self) -> None:
@@ -116,11 +112,11 @@ class Hypervisor:
         self.trace.metadata = replace(self.trace.metadata, personas=tuple(vcpu.persona.name for vcpu in self.vcpus))
         if self._scheduler is None:
             self._scheduler = persona.stages.scheduler()
-        self._start(persona)
+        self.start(persona)
         self.bring_to_front(self.foreground or persona)
         return persona
 
-    def _start(self, persona: Persona) -> None:
+    def start(self, persona: Persona) -> None:
         persona.power_on(self.now)
         first = persona.vcpus[0]
         self.trace.start(self.now, first.index, persona.image.entry, first.state["X0"])
@@ -130,7 +126,7 @@ class Hypervisor:
         if persona is not self.foreground:
             previous = self.foreground.vcpus[0].index if self.foreground else NOBODY
             self.foreground = persona
-            self._preempt = True
+            self.preempt = True
             self.trace.foreground(self.now, persona.vcpus[0].index, previous)
 
     def key(self, persona: Persona, byte: int, at: int | None = None) -> None:
@@ -176,18 +172,18 @@ class Hypervisor:
         """The world switch: everything of one vCPU out of the core, everything of the next one in."""
         if vcpu is self._loaded:
             return
-        previous = self._put_away()
+        previous = self.put_away()
         vcpu.persona.stages.load(self.core, vcpu.state)
         self.core.load_vmid(vcpu.persona.vmid)
         self.interrupts.load(vcpu)
         self._loaded = vcpu
         self.core.skip(self.cost.switch)
-        reason = SwitchReason.START
+        reason = SwitchReason.WAKE if vcpu.consumed else SwitchReason.START
         if previous is not None:
             reason = SwitchReason.SLICE if previous.status == "ready" else SwitchReason.WAIT
         self.trace.switch(self.now, vcpu.index, previous.index if previous else NOBODY, reason, self.core.retired)
 
-    def _put_away(self) -> VirtualCpu | None:
+    def put_away(self) -> VirtualCpu | None:
         """Take the loaded vCPU out of the core."""
         vcpu = self._loaded
         if vcpu is not None:
@@ -201,24 +197,24 @@ class Hypervisor:
         self.core.write("CNTHP_CVAL_EL2", (started + slice_) // TICK)
         self.core.write("CNTHP_CTL_EL2", 1)
         self.machine.gic.deactivate(HYP_TIMER)
-        self._preempt, self._events_changed = False, True
-        while vcpu.status == "ready" and not self._preempt:
-            if self._events_changed:
-                horizon, self._events_changed = min(until, self._next_event()), False
+        self.preempt, self.events_changed = False, True
+        while vcpu.status == "ready" and not self.preempt:
+            if self.events_changed:
+                horizon, self.events_changed = min(until, self._next_event()), False
             self.interrupts.enter(vcpu)
             reason = self.core.run(horizon)
             self.interrupts.leave(vcpu)
             if reason == SYNC:
-                self._synchronous(vcpu)
+                self._dispatch.synchronous(vcpu)
             elif reason == IRQ:
-                self._interrupt(vcpu)
+                self._dispatch.interrupt(vcpu)
             elif reason == FIXED_POINT:
-                self._stop(vcpu, StopReason.FIXED_POINT, "it takes the same exception at its own vector for ever")
+                self.stop(vcpu, StopReason.FIXED_POINT, "it takes the same exception at its own vector for ever")
             elif reason == HORIZON and self.now >= until:
                 break
             else:
                 self._deliver_inputs()
-                self._events_changed = True
+                self.events_changed = True
         vcpu.consumed += self.now - started
 
     def _next_event(self) -> int:
@@ -230,23 +226,20 @@ class Hypervisor:
     def _deliver_inputs(self) -> None:
         """Whatever is due: keys from the input log, timers and clocks of those who sleep."""
         while self._inputs and self._inputs[0][0] <= self.now:
-            _time, sequence, persona, byte = heapq.heappop(self._inputs)
-            if persona.status == "running" and persona.uart.room <= 0:
-                heapq.heappush(self._inputs, (self.now + RETRY, sequence, persona, byte))
-                break
-            persona.uart.receive(byte)
+            _time, _sequence, persona, byte = heapq.heappop(self._inputs)
+            persona.keys.append(byte)
             persona.update_lines()
             self.trace.input(self.now, persona.vcpus[0].index, InputEvent.KEY, byte)
         for persona in self.personas:
             if persona.wake(self.now):
-                self._preempt = True
+                self.preempt = True
 
     def _idle(self, until: int) -> bool:
         """Nobody wants the core. Time jumps to the next event; False when there is none before `until`."""
         for persona in self.personas:
             if persona.status == "running" and not persona.can_wake(self.now):
                 self._switch_to(persona.vcpus[0])
-                self._stop(persona.vcpus[0], StopReason.NEVER_WAKES, "it waits for an interrupt that no event source can raise")
+                self.stop(persona.vcpus[0], StopReason.NEVER_WAKES, "it waits for an interrupt that no event source can raise")
         event = min(self._next_event(), until)
         if event >= NEVER or not self.alive:
             return False
@@ -254,109 +247,9 @@ class Hypervisor:
             self.core.skip(event - self.now)
         return True
 
-    # ── exits ──
+    # ── the end of a persona ──
 
-    def _interrupt(self, vcpu: VirtualCpu) -> None:
-        """A physical interrupt: the hypervisor's timer ends the slice, a guest's timer goes to the guest."""
-        intid = self.machine.gic.acknowledge()
-        self.interrupts.attention = True
-        if intid == HYP_TIMER:
-            self.core.write("CNTHP_CTL_EL2", 0)
-            self.machine.gic.deactivate(intid)
-            self._preempt = True
-        self.core.skip(self.cost.exit)
-        self.trace.exit(self.now, vcpu.index, self.core.retired, self.core.read("PC"), 0, value=intid, cause=ExitCause.IRQ)
-
-    def _synchronous(self, vcpu: VirtualCpu) -> None:
-        """A synchronous exception: decode once, handle, apply."""
-        core, persona, time = self.core, vcpu.persona, self.core.now
-        pc = core.read("PC")
-        exit_, view, outcome = self._handle(vcpu, pc)
-        code, action = _OUTCOMES[outcome.kind]
-        core.skip(self.cost.of_exit(exit_.ec))
-        for name, value in outcome.writes.items():
-            core.write(name, value)
-        if "PC" in outcome.writes:
-            core.retire_one()  # EL2 carried the instruction out
-        retired = core.retired
-        far, ipa = (exit_.far, exit_.ipa) if isinstance(exit_, Abort) else (0, 0)
-        self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, _value(exit_, view, outcome))
-        self._watch_progress(vcpu, retired)
-        if action is not None:
-            action(self, vcpu, exit_, outcome)
-        if isinstance(exit_, Abort):
-            persona.update_lines()
-            self._events_changed = True
-
-    def _handle(self, vcpu: VirtualCpu, pc: int) -> tuple[Exit, Vcpu, Outcome]:
-        """Ask the replaceable parts. Whatever they raise is theirs, and is said to be."""
-        syndrome, stages = self.core.syndrome, vcpu.persona.stages
-        try:
-            exit_ = vcpu.persona.decode(*syndrome)
-            view = vcpu.view(x=self.core.general(), pc=pc)
-            outcome = stages.handlers[exit_.ec](exit_, view)
-            if outcome.kind not in _OUTCOMES:
-                raise StageError(f"stages: outcome {outcome.kind!r}; one of {', '.join(_OUTCOMES)} was expected")
-        except MinivisorError:
-            raise
-        except Exception as problem:
-            what = f"{type(problem).__name__}: {problem}"
-            raise StageError(f"stages: exit {syndrome[0]:#x} at PC {pc:#x} made a part raise {what}") from problem
-        return exit_, view, outcome
-
-    def _watch_progress(self, vcpu: VirtualCpu, retired: int) -> None:
-        """A guest, or a part, that makes exits without end and without an instruction retired must not hang the phone."""
-        if retired != self._stuck_at:
-            self._stuck_at, self._stuck = retired, 0
-            return
-        self._stuck += 1
-        if self._stuck > NO_PROGRESS_LIMIT:
-            self._stop(vcpu, StopReason.LIMIT, f"{NO_PROGRESS_LIMIT} exits in a row without one instruction retired")
-
-    def _wait(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
-        if not vcpu.persona.vgic.signals(vcpu.number):
-            vcpu.status = "waiting"
-            self._put_away()
-
-    def _undefined(self, _vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
-        self.core.inject(0, 0)
-
-    def _abort(self, _vcpu: VirtualCpu, exit_: Exit, _outcome: Outcome) -> None:
-        if not isinstance(exit_, Abort):
-            raise StageError(f"stages: outcome 'abort' for exit {exit_.esr:#x}, which has no address; an abort was expected")
-        write = WNR if isinstance(exit_, DataAbort) and exit_.write else 0
-        self.core.inject(exit_.ec, EXTERNAL_ABORT | write, exit_.far)
-
-    def _on(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
-        number, entry, context = outcome.argument
-        if not 0 <= number < len(vcpu.persona.vcpus):
-            raise StageError(f"stages: outcome 'on' for vCPU {number}; 0 to {len(vcpu.persona.vcpus) - 1} was expected")
-        target = vcpu.persona.vcpus[number]
-        target.reset(entry, context, self.now)
-        self.trace.start(self.now, target.index, entry, context)
-
-    def _off(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
-        self._put_away()
-        vcpu.status = "off"
-        self.trace.stop(self.now, vcpu.index, StopReason.OFF, "CPU_OFF", self.core.retired)
-        if all(each.status == "off" for each in vcpu.persona.vcpus):
-            vcpu.persona.power_off()
-
-    def _shutdown(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
-        self._put_away()
-        vcpu.persona.power_off()
-        self.trace.stop(self.now, vcpu.index, StopReason.SHUTDOWN, outcome.reason or "SYSTEM_OFF", self.core.retired)
-
-    def _reset(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
-        self._put_away()
-        self.trace.stop(self.now, vcpu.index, StopReason.RESET, "SYSTEM_RESET", self.core.retired)
-        self._start(vcpu.persona)
-        self._preempt = True  # ready again, but not in the core: it must be switched to like any other
-
-    def _stop_for(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
-        self._stop(vcpu, StopReason.HANDLER, outcome.reason or "a handler stopped it")
-
-    def _stop(self, vcpu: VirtualCpu, reason: StopReason, words: str) -> None:
+    def stop(self, vcpu: VirtualCpu, reason: StopReason, words: str) -> None:
         """End a persona that did not ask for it, with a report. The others go on."""
         if vcpu.persona.status != "running":
             return
@@ -364,28 +257,5 @@ class Hypervisor:
         text = report(core, vcpu.persona.name, words)
         pc, esr, far = (core.read(name) for name in ("PC", "ESR_EL1", "FAR_EL1"))
         self.trace.stop(self.now, vcpu.index, reason, words, core.retired, pc, esr, far)
-        self._put_away()
+        self.put_away()
         vcpu.persona.power_off(text)
-
-
-def _value(exit_: Exit, view: Vcpu, outcome: Outcome) -> int:
-    """What a trace shows of an exit: the word written to a device, the word read, or the result of a call."""
-    if isinstance(exit_, DataAbort) and exit_.valid:
-        register = exit_.register
-        return (*view.x, 0)[register] if exit_.write else outcome.writes.get(f"X{register}", 0)
-    return outcome.writes.get("X0", 0)
-
-
-Action = Callable[[Hypervisor, VirtualCpu, Exit, Outcome], None]
-_ACTIONS: dict[str, Action | None] = {
-    "resume": None,
-    "wait": Hypervisor._wait,
-    "undefined": Hypervisor._undefined,
-    "abort": Hypervisor._abort,
-    "on": Hypervisor._on,
-    "off": Hypervisor._off,
-    "shutdown": Hypervisor._shutdown,
-    "reset": Hypervisor._reset,
-    "stop": Hypervisor._stop_for,
-}
-_OUTCOMES = {kind: (int(TraceOutcome[kind.upper()]), action) for kind, action in _ACTIONS.items()}

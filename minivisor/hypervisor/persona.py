@@ -11,6 +11,7 @@ What a persona sees is the fixed virtual platform (DESIGN, "The virtual platform
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -90,6 +91,7 @@ class Persona:
         self.on_output: Callable[[int], None] = lambda _byte: None
         self.weight, self.seed = settings.weight, seed
         self.counter_offset = 0
+        self.keys: deque[int] = deque()  # typed, but not yet on the line
         self.vcpus = [VirtualCpu(first_vcpu + n, n, self) for n in range(settings.cpus)]
         self._make_devices()
         self.stages = stages(self)
@@ -176,6 +178,7 @@ class Persona:
         fresh.forward(PHYSICAL_TIMER, PHYSICAL_TIMER)
         self.vgic.load(fresh.state())
         self.uart.load(Uart().state())
+        self.keys.clear()
 
     def power_off(self, report: str = "") -> None:
         """No vCPU runs any more; RAM stays, for whoever wants to look. report: why, when it was not its own wish."""
@@ -212,7 +215,9 @@ class Persona:
         self.on_output(byte)
 
     def update_lines(self) -> None:
-        """Device lines into the vGIC."""
+        """Keys into the UART as far as it has room, and device lines into the vGIC."""
+        while self.keys and self.uart.room > 0:
+            self.uart.receive(self.keys.popleft())
         for intid, level in ((UART_SPI, self.uart.interrupt), (RTC_SPI, self.rtc.interrupt)):
             if level != self.vgic.line(intid, 0):
                 self.vgic.set_line(intid, level)

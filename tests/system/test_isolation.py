@@ -82,7 +82,7 @@ def outcomes(hypervisor: Hypervisor, probe: Persona, tries: list[tuple[int, int]
     """Run the probe over all attempts in batches of a mailbox; yields (address, kind, esr, detail)."""
     for first in range(0, len(tries), BATCH):
         batch = tries[first : first + BATCH]
-        hypervisor._start(probe)
+        hypervisor.start(probe)
         mailbox = probe.span(MAILBOX, FIRST + 32 * len(batch)).view(np.uint64)
         mailbox[0] = len(batch)
         entries = mailbox[FIRST // 8 :].reshape(-1, 4)
