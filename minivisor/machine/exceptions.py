@@ -25,6 +25,7 @@ __all__ = ["enter_el1", "exception_level"]
 
 ZERO, ONE, THREE = np.uint64(0), np.uint64(1), np.uint64(3)
 EL1H_DAIF_MASKED = np.uint64(0x3C5)  # M = EL1h; D, A, I, F set (DDI 0487, C5.2.19)
+PC_ALIGNMENT = np.uint64(0x22)
 STATUS_FLAGS = np.uint64(0xF000_0000)
 
 
@@ -39,15 +40,15 @@ def enter_el1(core, exception_class, iss, far, pc):  # type: ignore[no-untyped-d
     """Take a synchronous exception to EL1.
 
     exception_class: as from a lower level; 0x20 and 0x24 become 0x21 and 0x25 when taken from EL1 itself. far: written for
-    aborts only. pc: the preferred return address.
+    aborts and a misaligned PC only. pc: the preferred return address.
     """
     pstate = read_one(core, REG.PSTATE)
     from_el1 = exception_level(pstate) == ONE
     abort = exception_class == np.uint64(0x20) or exception_class == np.uint64(0x24)
-    if abort:
+    if abort or exception_class == PC_ALIGNMENT:
         write_one(core, REG.FAR_EL1, far)
-        if from_el1:
-            exception_class += ONE
+    if abort and from_el1:
+        exception_class += ONE
     offset = np.uint64(0x400)
     if from_el1:
         offset = np.uint64(0x200) if pstate & ONE != ZERO else ZERO

@@ -187,11 +187,11 @@ def flush_engine_tlb(core):  # type: ignore[no-untyped-def]
 
 @callback("void", "u64", "u64", "u32", "u64")
 def count_block(uc, address, size, user):  # type: ignore[no-untyped-def]
-    """uc_cb_hookcode_t, before each block. A stop asked for here comes before this block runs."""
+    """uc_cb_hookcode_t, before each block. A stop asked for here comes before this block runs; a misaligned one never does."""
     core = core_at(user)
     retired = core.retired + core.block_insns
     core.retired, core.block_pc, core.block_insns = retired, address, np.uint64(size) >> TWO
-    if retired >= core.deadline:
+    if retired >= core.deadline or address & THREE != ZERO:
         call(core.emu_stop, uc, ZERO, ZERO, ZERO, ZERO)
 
 

@@ -85,9 +85,6 @@ def _deliver_fault(core, pc):  # type: ignore[no-untyped-def]
     fetch = core.fault_kind == FETCH
     far = pc if fetch else load64(core.invalid_address_at)
     iss = core.fault_status
-    if fetch and pc & THREE != ZERO:
-        enter_el1(core, EC_PC_ALIGNMENT, ZERO, pc, pc)
-        return
     if core.fault_kind == WRITE:
         iss |= WNR
     exception_class = EC_INSTRUCTION_ABORT if fetch else EC_DATA_ABORT
@@ -141,6 +138,8 @@ def _settle(core, error):  # type: ignore[no-untyped-def]
     _account(core, error, pc)
     if core.attention != ZERO and _attend(core):
         pass
+    elif pc & THREE != ZERO:  # before any abort of the fetch; the engine itself would run what it finds there
+        enter_el1(core, EC_PC_ALIGNMENT, ZERO, pc, pc)
     elif core.interrupt != ZERO:
         _deliver_exception(core, pc)
     elif error == UC_ERR_EXCEPTION:

@@ -60,12 +60,10 @@ def remap_by_guest(level: int, tlbi: bool, disturb: Callable[[Rig], None]) -> li
     lower, _ = rig.mmu_on()
     entry = rig.map(lower, BLOCK, OLD | S1_RW, level)
     va, new = BLOCK + (INSIDE if level == 2 else 0), NEW | S1_RW | (3 if level == 3 else 1)
-    rig.start(
-        *(a64.LDR(10, 1), a64.HVC(1), a64.STR(2, 3), a64.DSB, a64.LDR(11, 1), a64.HVC(2)),
-        *(a64.sys("TLBI VAE1IS", 4) if tlbi else a64.NOP, a64.DSB, a64.ISB, a64.LDR(12, 1), a64.HVC(3), a64.LDR(13, 1)),
-        a64.HVC(4),
-        **{"X1": va, "X2": new, "X3": entry, "X4": va >> 12},
-    )
+    words = [a64.LDR(10, 1), a64.HVC(1), a64.STR(2, 3), a64.DSB, a64.LDR(11, 1), a64.HVC(2)]
+    words += [a64.sys("TLBI VAE1IS", 4) if tlbi else a64.NOP, a64.DSB, a64.ISB]
+    words += [a64.LDR(12, 1), a64.HVC(3), a64.LDR(13, 1), a64.HVC(4)]
+    rig.start(words, X1=va, X2=new, X3=entry, X4=va >> 12)
     for number in (1, 2, 3, 4):
         assert rig.hvc() == number
         disturb(rig)
@@ -101,23 +99,18 @@ ENTRIES = {"P1": (P, 1), "P2": (P, 2), "Q1": (Q, 1), "G": (G, 1), "block 1": (BL
 OPERANDS = {"": 0, "P1": 1 << 48 | P >> 12, "P2": 2 << 48 | P >> 12, "G, ASID 2": 2 << 48 | G >> 12}
 OPERANDS |= {"ASID 1": 1 << 48, "block 1": 1 << 48 | BLOCK >> 12, "P, ASID 7": 7 << 48 | P >> 12}
 FORMS = [
-    *(
-        (f"TLBI VAE1{suffix}", operand, gone)
-        for suffix in ("", "IS")
-        for operand, gone in (
-            ("P1", {"P1"}),
-            ("P2", {"P2"}),
-            ("G, ASID 2", {"G"}),
-            ("block 1", {"block 1"}),
-            ("P, ASID 7", set[str]()),
-        )
-    ),  # fmt: skip
-    *((f"TLBI VALE1{suffix}", "P1", {"P1"}) for suffix in ("", "IS")),
-    *((f"TLBI VAAE1{suffix}", "P, ASID 7", {"P1", "P2"}) for suffix in ("", "IS")),
-    *((f"TLBI VAALE1{suffix}", "P, ASID 7", {"P1", "P2"}) for suffix in ("", "IS")),
-    *((f"TLBI ASIDE1{suffix}", "ASID 1", {"P1", "Q1", "block 1"}) for suffix in ("", "IS")),
-    *((f"TLBI VMALLE1{suffix}", "", set(ENTRIES)) for suffix in ("", "IS")),
+    ("TLBI VAE1", "P1", {"P1"}),
+    ("TLBI VAE1", "P2", {"P2"}),
+    ("TLBI VAE1", "G, ASID 2", {"G"}),
+    ("TLBI VAE1", "block 1", {"block 1"}),
+    ("TLBI VAE1", "P, ASID 7", set()),
+    ("TLBI VALE1", "P1", {"P1"}),
+    ("TLBI VAAE1", "P, ASID 7", {"P1", "P2"}),
+    ("TLBI VAALE1", "P, ASID 7", {"P1", "P2"}),
+    ("TLBI ASIDE1", "ASID 1", {"P1", "Q1", "block 1"}),
+    ("TLBI VMALLE1", "", set(ENTRIES)),
 ]
+FORMS += [(form + "IS", operand, gone) for form, operand, gone in FORMS]  # one core: inner shareable is the same
 
 
 def filled() -> Rig:
@@ -260,11 +253,8 @@ def test_a_guest_that_writes_ttbr0_with_another_asid_sees_its_new_tables(rig: Ri
     rig.memory.span(other, 4096)[:] = rig.memory.span(lower, 4096)
     rig.memory.write(other + 8 * (P >> 30), 0)
     rig.map(other, P, NEW | S1_RW | NG, 3)
-    rig.start(
-        *(a64.LDR(10, 1), a64.msr("TTBR0_EL1", 2), a64.ISB, a64.LDR(11, 1), a64.msr("TTBR0_EL1", 3), a64.ISB),
-        *(a64.LDR(12, 1), a64.HVC(1)),
-        **{"X1": P, "X2": 2 << 48 | other, "X3": 1 << 48 | lower},
-    )
+    words = [a64.LDR(10, 1), a64.msr("TTBR0_EL1", 2), a64.ISB, a64.LDR(11, 1), a64.msr("TTBR0_EL1", 3), a64.ISB]
+    rig.start(words, a64.LDR(12, 1), a64.HVC(1), X1=P, X2=2 << 48 | other, X3=1 << 48 | lower)
     assert rig.hvc() == 1
     assert rig.read("X10", "X11", "X12") == (OLD, NEW, OLD)
 
