@@ -29,7 +29,7 @@ class Pacer:
     ) -> None:
         self._session, self._limit, self._clock = session, limit, clock
         self._step = FRAME
-        self._forget_debt()
+        self._base = clock() - session.hypervisor.now / 1e9  # when virtual time was 0, as far as anybody still cares
 
     @property
     def finished(self) -> bool:
@@ -47,11 +47,8 @@ class Pacer:
         self._step = self._next_step(taken, ran)
         behind = self._clock() - self._base - hypervisor.now / 1e9
         if behind > DEBT:
-            self._forget_debt()
+            self._base += behind - FRAME / 1e9
         return max(0.0, FRAME / 1e9 - max(behind, 0.0))
-
-    def _forget_debt(self) -> None:
-        self._base = self._clock() - self._session.hypervisor.now / 1e9
 
     def _next_step(self, taken: float, ran: int) -> int:
         """As much virtual time as the host can run in PATIENCE, judged by the step just made."""

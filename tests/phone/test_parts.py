@@ -108,7 +108,7 @@ def test_a_file_without_handlers_is_refused(file, text):
 
 
 @pytest.mark.parametrize(
-    "answer", ["None", "3", "Outcome('nonsense')", "Outcome(writes={'X31': 0})", "Outcome(writes={'X0': 'a'})", "Outcome('on')"]
+    "answer", ["None", "3", "Outcome('nonsense')", "Outcome(writes={'X31': 0})", "Outcome(writes={'X0': 'a'})", "Outcome(writes={'X0': -1})", "Outcome('on')"]
 )
 def test_an_outcome_outside_the_contract_names_the_function(file, answer):
     path = file(f"from minivisor.stages import Outcome\n\ndef on_hvc(exit, vcpu): return {answer}\n")
