@@ -14,6 +14,8 @@ Two things are wanted:
 
   1. HOW_LONG_HAVE_I_RUN is answered with the time this vCPU has had the core.
   2. Every other id is answered with NOT_SUPPORTED. That is -1, and a register holds no sign: see `to_register`.
+
+(There is a third answer, `return NotImplemented`: then minivisor's own handler answers, as if you had not been asked.)
 """
 
 from minivisor.arch.psci import ReturnCode, to_register  # noqa: F401

@@ -13,6 +13,7 @@ names the file and the line of *its* code; `--traceback` shows all of it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import sys
 import traceback
@@ -178,9 +179,11 @@ def load_scheduler(text: str, slice_: int) -> Scheduler:
 # ── handlers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def load_handlers(file: str) -> dict[int, Handler]:
-    """{exception class: handler} from a file that defines on_hvc, on_wfi, … or HANDLERS = {ec: function}."""
-    option = "--handlers"
+def load_handlers(file: str, option: str = "--handlers") -> dict[int, Handler]:
+    """{exception class: handler} from a file that defines on_hvc, on_wfi, … or HANDLERS = {ec: function}.
+
+    option: who asked for it, for messages. A handler's `__wrapped__` is the file's own function.
+    """
     module = load_module(option, file)
     found: dict[int, Any] = {
         ec: getattr(module, name) for name, classes in HANDLERS.items() if hasattr(module, name) for ec in classes
@@ -199,11 +202,13 @@ def load_handlers(file: str) -> dict[int, Handler]:
 
 
 def _checked(function: Handler, where: str) -> Handler:
+    @functools.wraps(function)
     def handler(exit: Exit, vcpu: Vcpu) -> Outcome:
         answer: Any = function(exit, vcpu)
         if answer is not NotImplemented and not _sound(answer):
             name = getattr(function, "__name__", "handler")
-            expected = f"an Outcome of kind {', '.join(OUTCOMES)} that writes X0 to X30 and PC, or NotImplemented"
+            expected = f"an Outcome of kind {', '.join(OUTCOMES)} that writes 64-bit words to X0 to X30 and PC (-1 is"
+            expected += " to_register(-1), minivisor.arch.psci), or NotImplemented"
             raise StageError(fault(f"{where}: {name}()", answer, expected, SEE))
         return answer  # type: ignore[no-any-return]
 
@@ -215,7 +220,12 @@ def _sound(answer: object) -> bool:
         return False
     if not isinstance(answer.reason, str) or (answer.kind == "on" and not _numbers(answer.argument)):
         return False
-    return all(name in REGISTERS and isinstance(value, int) for name, value in answer.writes.items())
+    return all(name in REGISTERS and _is_word(value) for name, value in answer.writes.items())
+
+
+def _is_word(value: object) -> bool:
+    """What a 64-bit register holds. It has no sign."""
+    return isinstance(value, int) and 0 <= value < 1 << 64
 
 
 def _numbers(argument: object) -> bool:

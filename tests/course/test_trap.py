@@ -18,7 +18,7 @@ def read(address: int, length: int) -> bytes | None:
 
 
 def call(outcome: Outcome) -> Call:
-    return Call("on_hvc", Hvc(0x5A000000, EC.HVC64, 0, 0), Vcpu(0, "work", (0xC600_0001, *[0] * 30), BASE + 8), outcome)
+    return Call(Hvc(0x5A000000, EC.HVC64, 0, 0), Vcpu(0, "work", (0xC600_0001, *[0] * 30), BASE + 8), outcome)
 
 
 def test_the_arrow_points_at_the_instruction_that_trapped() -> None:
@@ -36,7 +36,7 @@ def test_the_arrow_points_at_the_instruction_that_trapped() -> None:
 def test_an_hvc_returns_behind_itself_and_a_trapped_register_does_not() -> None:
     assert trapped_at(call(Outcome())) == BASE + 4
     trap = SysregTrap(0x62000000, EC.SYSREG, 0, (3, 0, 0, 7, 0), 0, True)
-    assert trapped_at(Call("on_sysreg", trap, Vcpu(0, "work", pc=BASE + 12), Outcome())) == BASE + 12
+    assert trapped_at(Call(trap, Vcpu(0, "work", pc=BASE + 12), Outcome())) == BASE + 12
 
 
 def test_an_explanation_names_what_was_asked_expected_and_given() -> None:
