@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from minivisor.hypervisor.stage2 import VTCR, Stage2, Stage2Error, descriptor, map_page, unmap
+from minivisor.hypervisor.stage2 import VTCR, Stage2, Stage2Error, descriptor, map_page, protection, unmap
 from minivisor.hypervisor.tables import MemoryTables
 from tests.naive_stage2 import Pages, walk
 
@@ -28,7 +28,15 @@ def stage2(tables):
     return Stage2(tables)
 
 
+@pytest.mark.parametrize("level", [1, 2, 3])
+@pytest.mark.parametrize("device", ["", "device-"])
+@pytest.mark.parametrize("letters", ["", "r", "w", "x", "rw", "rx", "wx", "rwx"])
+def test_protection_is_what_a_descriptor_was_made_from(level, device, letters):
+    assert protection(descriptor(1 << 30, level, device + letters)) == device + letters
+
+
 def test_vtcr_says_what_the_builder_does():
+    assert VTCR == 0x8002_3559
     assert VTCR & 0x3F == 64 - 39
     assert VTCR >> 6 & 3 == 1
     assert VTCR >> 14 & 3 == 0
