@@ -94,6 +94,17 @@ def test_configuration_is_fixed_below_32(gicd):
     assert [gicd.vgic.interrupt(intid, 0).edge for intid in (32, 33, 34, 35)] == [False, False, True, True]
 
 
+def test_a_line_that_becomes_level_sensitive_counts_at_once(gicd):
+    gicd.write(CTLR, 4, 1, 0)
+    gicd.write(ISENABLER + 4, 4, 1 << 2, 0)
+    gicd.write(ICFGR + 8, 4, 2 << 4, 0)
+    gicd.vgic.set_line(34, True)
+    gicd.write(ICPENDR + 4, 4, 1 << 2, 0)
+    assert gicd.vgic.pending(0) == []
+    gicd.write(ICFGR + 8, 4, 0, 0)
+    assert [irq.intid for irq in gicd.vgic.pending(0)] == [34]
+
+
 @pytest.mark.parametrize(("request_bits", "reached"), [(0, {1, 3}), (1, {0, 1, 3}), (2, {2}), (3, set())])
 def test_sgis_reach_whom_the_filter_names(gicd, request_bits, reached):
     gicd.write(SGIR, 4, request_bits << 24 | 0b11001010 << 16 | 7, 2)
