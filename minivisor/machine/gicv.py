@@ -25,7 +25,8 @@ HCR_VI = np.uint64(1 << 7)
 STATE, PENDING, ACTIVE = np.uint64(3 << 28), np.uint64(1 << 28), np.uint64(2 << 28)
 HW, EOI_BIT, ID_MASK = np.uint64(1 << 31), np.uint64(1 << 19), np.uint64(0x3FF)
 EOI_MODE, GROUPS = np.uint64(1 << 9), np.uint64(3)
-EOI_COUNT_ONE = np.uint64(1 << 27)
+SOURCE, FIRST_SPECIAL, OTHER_GROUP = np.uint64(7 << 10), np.uint64(1020), np.uint64(1022)
+ACK_CTL, CBPR = np.uint64(1 << 2), np.uint64(1 << 4)
 IIDR = np.uint64(0x0002_043B)  # GICv2, implementer Arm
 
 CTLR, PMR, BPR, IAR, EOIR, RPR, HPPIR, ABPR = (np.uint64(offset) for offset in range(0x00, 0x20, 4))
@@ -59,6 +60,34 @@ def _running_priority(core):  # type: ignore[no-untyped-def]
 
 
 @hot
+def _group_priority(core, lr):  # type: ignore[no-untyped-def]
+    """The bits of the priority that preempt: GICV_BPR says how many do not count, GICV_ABPR (one more) for Group 1."""
+    point = max((core.gich_vmcr >> np.uint64(21)) & np.uint64(7), TWO)
+    if (lr >> np.uint64(30)) & ONE != ZERO and core.gich_vmcr & CBPR == ZERO:
+        point = max((core.gich_vmcr >> np.uint64(18)) & np.uint64(7), THREE) - ONE
+    return _priority(lr) >> (point + ONE) << (point + ONE)
+
+
+@hot
+def _name(lr):  # type: ignore[no-untyped-def]
+    """What IAR gives and EOIR takes: the interrupt id, and of a software generated interrupt the CPU that asked."""
+    identifier = lr & ID_MASK
+    return identifier | (lr & SOURCE) if lr & HW == ZERO and identifier < np.uint64(16) else identifier
+
+
+@hot
+def _visible(core, index, alias):  # type: ignore[no-untyped-def]
+    """Is this list register given out here? 0, or the special id that is: the plain registers hide Group 1, unless
+    AckCtl; the aliased ones show nothing else."""
+    if index == NONE:
+        return SPURIOUS
+    group = (core.lr[index] >> np.uint64(30)) & ONE
+    if alias:
+        return ZERO if group == ONE else SPURIOUS
+    return OTHER_GROUP if group == ONE and core.gich_vmcr & ACK_CTL == ZERO else ZERO
+
+
+@hot
 def signalled(core):  # type: ignore[no-untyped-def]
     """Index of the list register that is signalled to the guest now, or NONE (mask, group priority, preemption)."""
     if core.gich_hcr & ONE == ZERO:
@@ -69,10 +98,7 @@ def signalled(core):  # type: ignore[no-untyped-def]
     priority = _priority(core.lr[index])
     if priority >= (core.gich_vmcr >> np.uint64(27)) << THREE:
         return NONE
-    split = max((core.gich_vmcr >> np.uint64(21)) & np.uint64(7), TWO)
-    if priority >> (split + ONE) << (split + ONE) >= _running_priority(core):
-        return NONE
-    return index
+    return index if _group_priority(core, core.lr[index]) < _running_priority(core) else NONE
 
 
 @hot
@@ -113,47 +139,45 @@ def _attend(core):  # type: ignore[no-untyped-def]
 
 
 @hot
-def _acknowledge(core):  # type: ignore[no-untyped-def]
+def _acknowledge(core, alias):  # type: ignore[no-untyped-def]
     index = signalled(core)
-    if index == NONE:
-        return SPURIOUS
+    special = _visible(core, index, alias)
+    if special != ZERO:
+        return special
     lr = core.lr[index]
     core.lr[index] = (lr & ~STATE) | ACTIVE
-    split = max((core.gich_vmcr >> np.uint64(21)) & np.uint64(7), TWO) + ONE
-    core.gich_apr |= ONE << (_priority(lr) >> split << split >> THREE)
+    core.gich_apr |= ONE << (_group_priority(core, lr) >> THREE)
     hcr = core.cp[CP.HCR_EL2].val  # lowering the line is safe here: nothing is taken while we are inside an access
     if signalled(core) == NONE and hcr & HCR_VI != ZERO:
         write_cp(core, CP.HCR_EL2, hcr & ~HCR_VI)
-    identifier = lr & ID_MASK
-    if lr & HW == ZERO and identifier < np.uint64(16):
-        identifier |= lr & np.uint64(7 << 10)
-    return identifier
+    return _name(lr)
 
 
 @hot
-def _deactivate(core, value):  # type: ignore[no-untyped-def]
-    """Find the active list register of this interrupt (and source CPU, for an SGI) and take its active state away."""
-    identifier = value & ID_MASK
+def _deactivate(core, value, count):  # type: ignore[no-untyped-def]
+    """Find the active list register of this interrupt (and source CPU, for an SGI) and take its active state away. Where
+    none is, GICH_HCR.EOICount goes up by `count`: EL2 learns how many it must complete itself."""
+    name = value & (ID_MASK | SOURCE) if value & ID_MASK < np.uint64(16) else value & ID_MASK
     for index in range(core.lr_count):
         lr = core.lr[index]
-        if lr & ID_MASK != identifier or lr & ACTIVE == ZERO:
-            continue
-        if lr & HW == ZERO and identifier < np.uint64(16) and (lr ^ value) & np.uint64(7 << 10) != ZERO:
+        if lr & ACTIVE == ZERO or _name(lr) != name:
             continue
         core.lr[index] = lr & ~ACTIVE
         if lr & HW != ZERO:
             core.active &= ~(ONE << ((lr >> np.uint64(10)) & np.uint64(63)))
         return
-    core.gich_hcr += EOI_COUNT_ONE  # not listed: EL2 learns how many it must complete itself
+    core.gich_hcr = (core.gich_hcr + (count << np.uint64(27))) & np.uint64(0xFFFF_FFFF)  # five bits, and they wrap
 
 
 @hot
 def _end(core, value):  # type: ignore[no-untyped-def]
-    """EOIR: drop the running priority, and deactivate unless EOImode separates the two."""
-    core.gich_apr &= core.gich_apr - ONE if core.gich_apr != ZERO else ZERO
+    """EOIR: drop the running priority, and deactivate unless EOImode separates the two. Dropping none, it counts for none."""
+    if value & ID_MASK >= FIRST_SPECIAL:
+        return
+    dropped = ONE if core.gich_apr != ZERO else ZERO
+    core.gich_apr &= core.gich_apr - dropped
     if core.gich_vmcr & EOI_MODE == ZERO:
-        _deactivate(core, value)
-    _attend(core)
+        _deactivate(core, value, dropped)
 
 
 @hot
@@ -168,12 +192,13 @@ def _read(core, offset):  # type: ignore[no-untyped-def]
     if offset == ABPR:
         return max((vmcr >> np.uint64(18)) & np.uint64(7), THREE)
     if offset == IAR or offset == AIAR:
-        return _acknowledge(core)
+        return _acknowledge(core, offset == AIAR)
     if offset == RPR:
         return _running_priority(core)
     if offset == HPPIR or offset == AHPPIR:
         index = _highest(core)
-        return core.lr[index] & ID_MASK if index != NONE else SPURIOUS
+        special = _visible(core, index, offset == AHPPIR)
+        return special if special != ZERO else _name(core.lr[index])
     if offset == APR:
         return core.gich_apr
     if offset == IIDR_AT:
@@ -194,8 +219,8 @@ def _write(core, offset, value):  # type: ignore[no-untyped-def]
         core.gich_vmcr = (vmcr & ~np.uint64(7 << 18)) | ((value & np.uint64(7)) << np.uint64(18))
     elif offset == EOIR or offset == AEOIR:
         _end(core, value)
-    elif offset == DIR:
-        _deactivate(core, value)
+    elif offset == DIR and vmcr & EOI_MODE != ZERO and value & ID_MASK < FIRST_SPECIAL:
+        _deactivate(core, value, ONE)
     elif offset == APR:
         core.gich_apr = value & np.uint64(0xFFFF_FFFF)
     _attend(core)
