@@ -24,6 +24,7 @@ __all__ = [
     "Core",
     "DataAbort",
     "Exit",
+    "Handler",
     "Hvc",
     "InstructionAbort",
     "Irq",
@@ -258,6 +259,7 @@ class Stages:
     flush(pending, list_registers) -> (list_registers, spilled)
     fold(list_registers) -> (completed, pending)
     save(core) -> State, load(core, state)
+    scheduler() -> Scheduler                             uart(transmit) -> a device: read(offset, width), write(…, value)
     """
 
     decode: Callable[[int, int, int], Exit]
@@ -276,4 +278,4 @@ class Stages:
     save: Callable[[Core], State]
     load: Callable[[Core, State], None]
     scheduler: Callable[[], Scheduler]
-    uart: Callable[[], Any]
+    uart: Callable[[Callable[[int], None]], Any]

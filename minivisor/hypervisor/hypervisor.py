@@ -13,18 +13,20 @@ import heapq
 from collections.abc import Callable
 from dataclasses import replace
 
-from minivisor.errors import OptionError, StageError
+from minivisor.errors import StageError
 from minivisor.hypervisor.cost import CostModel
 from minivisor.hypervisor.dispatch import Dispatch
 from minivisor.hypervisor.image import Image
 from minivisor.hypervisor.interrupts import Interrupts
 from minivisor.hypervisor.ownership import DEVICE, HYPERVISOR, Ownership
-from minivisor.hypervisor.persona import TABLE_PAGES, Persona, PersonaSettings
+from minivisor.hypervisor.persona import Persona, PersonaSettings
+from minivisor.hypervisor.placement import BLOCK, place
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.report import report
 from minivisor.hypervisor.stage2 import VTCR
 from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.board import Machine
+from minivisor.machine.clock import clock_named
 from minivisor.machine.core import FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
 from minivisor.stages import Scheduler, Stages
@@ -36,7 +38,7 @@ __all__ = ["HCR_GUEST", "Hypervisor"]
 # DDI 0487, HCR_EL2: VM 0, SWIO 1, FMO 3, IMO 4, AMO 5, TWI 13, TID3 18, TSC 19, TACR 21, TSW 22, RW 31
 HCR_GUEST = 1 << 31 | 1 << 22 | 1 << 21 | 1 << 19 | 1 << 18 | 1 << 13 | 1 << 5 | 1 << 4 | 1 << 3 | 1 << 1 | 1
 MDCR_NO_PMU = 1 << 6 | 1 << 5  # MDCR_EL2.TPM, TPMCR: the cycle counter would tell host time
-TICK, PAGE, BLOCK = 16, 4096, 2 << 20
+TICK, PAGE = 16, 4096
 NEVER = 1 << 61
 
 
@@ -44,7 +46,8 @@ class Hypervisor:
     """The hypervisor of one machine.
 
     stages: a persona's parts, `reference` unless given. scheduler: policy, the reference parts' unless given.
-    cost: what exits and switches charge. seed: for whatever a guest is told is random.
+    cost: what exits and switches charge. seed: for whatever a guest is told is random. clock: "virtual", or "host", which
+    also keeps up with real time and is not reproducible.
     """
 
     def __init__(
@@ -55,11 +58,14 @@ class Hypervisor:
         cost: CostModel | None = None,
         seed: int = 0,
         trace: Trace | None = None,
+        clock: str = "virtual",
     ) -> None:
         self.machine, self.core, self.cost, self.seed = machine, machine.core, cost or CostModel(), seed
         self.personas: list[Persona] = []
         self.foreground: Persona | None = None
-        self.trace = trace or Trace(Metadata(machine.board.name, self.cost.name, seed, machine.core.mmu))
+        self.clock = clock_named(clock, machine.core)
+        extra = {"clock": clock}
+        self.trace = trace or Trace(Metadata(machine.board.name, self.cost.name, seed, machine.core.mmu, extra=extra))
         self.interrupts = Interrupts(machine, self.trace)
         self._stages, self._scheduler = stages, scheduler
         self._loaded: VirtualCpu | None = None
@@ -75,7 +81,6 @@ class Hypervisor:
         self.ledger = Ownership([(memory.base, memory.size), window], scrub=self._scrub)
         self.ledger.claim(HYPERVISOR, memory.base, BLOCK)
         self.ledger.claim(DEVICE, *window)
-        self._next_pool, self._next_ram = memory.base, memory.base + BLOCK
         self.core.write("VTCR_EL2", VTCR)
         self.core.write("HCR_EL2", HCR_GUEST)
         self.core.write("MDCR_EL2", MDCR_NO_PMU)
@@ -98,16 +103,9 @@ class Hypervisor:
 
     def add(self, settings: PersonaSettings, image: Image) -> Persona:
         """Make a persona: claim its RAM, build its stage 2, power it on. The first one is in front."""
-        memory = self.machine.memory
-        ram_end, pool_end = self._next_ram + settings.memory, self._next_pool + TABLE_PAGES * PAGE
-        if ram_end > memory.base + memory.size or pool_end > memory.base + BLOCK:
-            raise OptionError(
-                f"persona {settings.name!r}: {settings.memory >> 20} MiB do not fit; board {self.machine.board.name!r} has "
-                f"{(memory.base + memory.size - self._next_ram) >> 20} MiB free"
-            )
-        placement = len(self.personas) + 1, self._next_ram, self._next_pool
+        used = {persona.vmid for persona in self.personas}
+        placement = place(self.ledger, self.machine.memory, settings.memory, used, settings.name)
         persona = Persona(settings, image, self.machine, self.ledger, placement, self._stages, len(self.vcpus), self.seed)
-        self._next_ram, self._next_pool = ram_end, pool_end
         self.personas.append(persona)
         self.trace.metadata = replace(self.trace.metadata, personas=tuple(vcpu.persona.name for vcpu in self.vcpus))
         if self._scheduler is None:
@@ -116,7 +114,24 @@ class Hypervisor:
         self.bring_to_front(self.foreground or persona)
         return persona
 
+    def remove(self, persona: Persona) -> None:
+        """Take a persona away for good: stage 2 unmapped, its translations invalidated, its RAM scrubbed and free."""
+        if self._loaded is not None and self._loaded.persona is persona:
+            self.put_away()
+        persona.power_off()
+        persona.release()
+        self._inputs = [entry for entry in self._inputs if entry[2] is not persona]
+        heapq.heapify(self._inputs)
+        self.personas.remove(persona)
+        for index, vcpu in enumerate(self.vcpus):
+            vcpu.index = index
+        if self.foreground is persona:
+            self.foreground = None
+            if self.personas:
+                self.bring_to_front(self.personas[0])
+
     def start(self, persona: Persona) -> None:
+        """Power a persona on, or on again."""
         persona.power_on(self.now)
         first = persona.vcpus[0]
         self.trace.start(self.now, first.index, persona.image.entry, first.state["X0"])
@@ -202,8 +217,9 @@ class Hypervisor:
             if self.events_changed:
                 horizon, self.events_changed = min(until, self._next_event()), False
             self.interrupts.enter(vcpu)
-            reason = self.core.run(horizon)
+            reason = self.core.run(self.clock.horizon(horizon))
             self.interrupts.leave(vcpu)
+            self.clock.catch_up()
             if reason == SYNC:
                 self._dispatch.synchronous(vcpu)
             elif reason == IRQ:
@@ -244,7 +260,7 @@ class Hypervisor:
         if event >= NEVER or not self.alive:
             return False
         if event > self.now:
-            self.core.skip(event - self.now)
+            self.clock.idle(event)
         return True
 
     # ── the end of a persona ──

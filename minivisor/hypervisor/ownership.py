@@ -85,6 +85,17 @@ class Ownership:
         """`check` for one owner, in the shape `Stage2` calls."""
         return lambda pa, size, prot: self.check(owner, pa, size, prot)
 
+    def first_free(self, base: int, size: int, alignment: int) -> int | None:
+        """The lowest PA of a free run in the range that starts at `base`; size, alignment: bytes. None when there is none."""
+        unit = alignment // PAGE
+        pages = self._pages[base]
+        blocks = (pages[: len(pages) // unit * unit].reshape(-1, unit) == FREE).all(axis=1)
+        wanted = -(-size // alignment)
+        for first in range(len(blocks) - wanted + 1):
+            if blocks[first : first + wanted].all():
+                return base + first * alignment
+        return None
+
     def count(self, owner: int) -> int:
         """How many pages it owns."""
         return sum(int(np.count_nonzero(pages == owner)) for pages in self._pages.values())

@@ -26,8 +26,9 @@ from minivisor.hypervisor.guest_tree import Framebuffer, guest_tree
 from minivisor.hypervisor.image import Image
 from minivisor.hypervisor.interrupts import timer_deadline
 from minivisor.hypervisor.ownership import Ownership
+from minivisor.hypervisor.placement import TABLE_PAGES, Placement
 from minivisor.hypervisor.rtc import Rtc
-from minivisor.hypervisor.stage2 import Stage2
+from minivisor.hypervisor.stage2 import Stage2, map_page
 from minivisor.hypervisor.tables import MemoryTables
 from minivisor.hypervisor.uart import Uart
 from minivisor.hypervisor.vcpu import VirtualCpu
@@ -79,7 +80,7 @@ class Persona:
         image: Image,
         machine: Machine,
         ledger: Ownership,
-        placement: tuple[int, int, int],
+        placement: Placement,
         stages: Callable[[Persona], Stages],
         first_vcpu: int,
         seed: int,
@@ -93,9 +94,10 @@ class Persona:
         self.counter_offset = 0
         self.keys: deque[int] = deque()  # typed, but not yet on the line
         self.vcpus = [VirtualCpu(first_vcpu + n, n, self) for n in range(settings.cpus)]
-        self._make_devices()
+        self.bus = Bus()
         self.stages = stages(self)
         self.decode = lru_cache(DECODED)(self.stages.decode)  # pure, and the same few exits come again and again
+        self._make_devices()
         self._make_stage2(pool)
 
     @property
@@ -104,12 +106,12 @@ class Persona:
         return self.settings.name
 
     def _make_devices(self) -> None:
-        core = self.machine.core
-        self.vgic = Vgic(len(self.vcpus), lambda: [vcpu.view(pc=1) for vcpu in self.vcpus])
+        core, stages = self.machine.core, self.stages
+        views = lambda: [vcpu.view(pc=1) for vcpu in self.vcpus]  # noqa: E731 - short, and used once, right here
+        self.vgic = Vgic(len(self.vcpus), views, stages.flush, stages.fold, stages.target)
         self.vgic.forward(VIRTUAL_TIMER, VIRTUAL_TIMER)
         self.vgic.forward(PHYSICAL_TIMER, PHYSICAL_TIMER)
-        self.uart, self.rtc = Uart(self._transmit), Rtc(lambda: core.now)
-        self.bus = Bus()
+        self.uart, self.rtc = stages.uart(self._transmit), Rtc(lambda: core.now)
         self.bus.add_banked(GICD, PAGE, Distributor(self.vgic))
         self.bus.add(UART, PAGE, self.uart)
         self.bus.add(RTC, PAGE, self.rtc)
@@ -119,10 +121,26 @@ class Persona:
         self.tables = MemoryTables(memory.bytes, memory.base, pool, TABLE_PAGES, tlbi=self._tlbi)
         self.stage2 = Stage2(self.tables, self._ledger.checker(self.owner))
         self._ledger.claim(self.owner, self.pa, self.settings.memory)
-        self.stage2.map(RAM, self.pa, self.settings.memory, "rwx")
+        self._map_ram()
         self.stage2.map(GICV, self.machine.board.gicv_base, GICV_SIZE, "device-rw")
         self.vttbr = self.vmid << 48 | self.tables.root
         core.tlbi_vmid(self.vmid)
+
+    def _map_ram(self) -> None:
+        """With our own builder in 2 MiB blocks; with somebody else's `map_page`, page by page."""
+        if self.stages.map_page is map_page:
+            self.stage2.map(RAM, self.pa, self.settings.memory, "rwx")
+            return
+        self._ledger.check(self.owner, self.pa, self.settings.memory, "rwx")
+        for offset in range(0, self.settings.memory, PAGE):
+            self.stages.map_page(self.tables, RAM + offset, self.pa + offset, "rwx")
+
+    def release(self) -> None:
+        """Give its RAM back: nothing maps it any more, no TLB remembers it, and the next owner finds zeros."""
+        self.stage2.unmap(RAM, self.settings.memory)
+        self.stage2.unmap(GICV, GICV_SIZE)
+        self.machine.core.tlbi_vmid(self.vmid)
+        self._ledger.release(self.owner, self.pa, self.settings.memory)
 
     def _tlbi(self, ipa: int) -> None:
         """Invalidate by IPA under this persona's VMID, whoever is loaded. TLBI by IPA drops whole blocks, as hardware does."""
@@ -250,6 +268,3 @@ class Persona:
         uart = self.vgic.interrupt(UART_SPI, 0)
         return self.vgic.enabled and uart is not None and uart.enabled and self.uart.listening
 
-
-TABLE_PAGES = 64
-"""Stage-2 table pages of a persona: the root, one level-2 table for devices and one for RAM, level-3 tables on demand."""

@@ -1,8 +1,8 @@
 """The assembly we ship: every part of `Stages` filled with ours.
 
-A student's chapter or an engineer's experiment starts from this and replaces one field:
+A student's chapter or an engineer's experiment names the parts it replaces; parts that stand on others use the new ones:
 
-    dataclasses.replace(reference(persona), scheduler=lambda: Mine(…))
+    Hypervisor(machine, stages=lambda guest: reference(guest, psci=my_psci, handlers={0x16: my_hvc}))
 
 The parts that need to know something of their persona (its devices, its memory, its other vCPUs) get it here and
 nowhere else, through the narrow view `Guest`.
@@ -11,7 +11,8 @@ nowhere else, through the narrow view `Guest`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 from minivisor.arch.encoding import REGISTERS, Encoding
 from minivisor.hypervisor import emulate, exits, list_registers, stage2, world
@@ -21,7 +22,7 @@ from minivisor.hypervisor.psci import Psci
 from minivisor.hypervisor.scheduler import FairShare
 from minivisor.hypervisor.uart import Uart
 from minivisor.hypervisor.vtimer import vtimer
-from minivisor.stages import Stages
+from minivisor.stages import Handler, Stages
 
 __all__ = ["CORTEX_A72", "Guest", "reference"]
 
@@ -51,13 +52,22 @@ class Guest(Protocol):
         ...
 
 
-def reference(guest: Guest, identification: Mapping[Encoding, int] = CORTEX_A72) -> Stages:
-    """The reference parts for one persona. identification: raw identification registers of the physical core."""
-    psci = Psci(guest.affinity, guest.inside)
-    return Stages(
+def reference(
+    guest: Guest,
+    identification: Mapping[Encoding, int] = CORTEX_A72,
+    handlers: Mapping[int, Handler] | None = None,
+    **parts: Any,
+) -> Stages:
+    """The reference parts for one persona, with those in `parts` (fields of `Stages`) and `handlers` in their place.
+
+    identification: raw identification registers of the physical core. handlers: exception class -> handler.
+    """
+    psci = parts.pop("psci", None) or Psci(guest.affinity, guest.inside)
+    access = parts.pop("access", None) or emulate.access
+    stages = Stages(
         decode=exits.decode,
-        handlers=handler_table(psci, identification, AbortHandler(guest.bus)),
-        access=emulate.access,
+        handlers=handler_table(psci, identification, AbortHandler(guest.bus, access)) | dict(handlers or {}),
+        access=access,
         psci=psci,
         descriptor=stage2.descriptor,
         map_page=stage2.map_page,
@@ -71,3 +81,4 @@ def reference(guest: Guest, identification: Mapping[Encoding, int] = CORTEX_A72)
         scheduler=FairShare,
         uart=Uart,
     )
+    return replace(stages, **parts)
