@@ -93,6 +93,13 @@ def test_hello_prints_asks_and_powers_off(tmp_path: Path) -> None:
         assert machine.until("PSCI 1.1") == "hello from EL1\r\nPSCI 1.1\r\n"
 
 
+def test_hypercall_goes_on_where_nobody_answers(tree: Path, tmp_path: Path) -> None:
+    with Virt(guests.path("hypercall"), tmp_path, "-dtb", str(tree)) as machine:
+        lines = machine.until("no answer: 0xffffffffffffffff\r\n").splitlines()
+        assert lines[:2] == ["unknown call: not supported", "after HVC: the next instruction"]
+        screen_when(machine, tmp_path, lambda rows: {row[0] for row in rows} == {0x52AA, 0xFFFF})
+
+
 def test_persona_boots_under_its_own_name_and_draws_in_its_own_colour(tree: Path, tmp_path: Path) -> None:
     with persona(tree, tmp_path) as machine:
         lines = machine.until(READY)
