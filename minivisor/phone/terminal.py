@@ -144,6 +144,10 @@ class PhoneApp(App[None]):
         super().__init__()
         self.worker, self._limited = worker, limited
         self._shown: Snapshot | None = None
+        self._frame, self._panel = Vertical(id="phone"), Panel(worker.snapshot)
+        self._people, self._exits, self._clock = Static(id="people"), Static(id="exits"), Static(id="clock")
+        self._consoles = [Static(classes="console") for _ in worker.snapshot.personas]
+        self._keys = Static(sidebar.KEYS, id="keys")
 
     def get_default_screen(self) -> Screen[None]:
         """Ours, which leaves all keys alone."""
@@ -151,15 +155,10 @@ class PhoneApp(App[None]):
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            with Vertical(id="phone"):
-                yield Panel(self.worker.snapshot)
+            with self._frame:
+                yield self._panel
             with Vertical(id="side"):
-                yield Static(id="people")
-                yield Static(id="exits")
-                yield Static(id="clock")
-                for number in range(len(self.worker.snapshot.personas)):
-                    yield Static(id=f"console{number}", classes="console")
-                yield Static(sidebar.KEYS, id="keys")
+                yield from (self._people, self._exits, self._clock, *self._consoles, self._keys)
 
     def on_mount(self) -> None:
         self.worker.start()
@@ -175,33 +174,33 @@ class PhoneApp(App[None]):
         rows = max(size.height - 2, 2)
         room = max(size.width - SIDEBAR - 2, 8)
         shown = fit(self.worker.snapshot.picture, max(min(room, width), 8), rows)
-        self.query_one("#phone").styles.width = shown.shape[1] + 2
+        self._frame.styles.width = shown.shape[1] + 2
 
     def look(self) -> None:
         """Show the newest snapshot, and leave when there will be no more."""
         if self.worker.problem is not None or (self._limited and self.worker.over):
             self.exit()
-        snapshot = self.worker.snapshot
-        if snapshot is self._shown:
             return
-        self._shown = snapshot
-        self.screen_stack[0].query_one(Panel).look(snapshot)
-        self._show_numbers(snapshot)
+        snapshot = self.worker.snapshot
+        if snapshot is not self._shown:
+            self._shown = snapshot
+            self._panel.look(snapshot)
+            self._show_frame(snapshot)
+            self._show_numbers(snapshot)
+
+    def _show_frame(self, snapshot: Snapshot) -> None:
+        self._frame.border_title, self._frame.styles.border_title_color = snapshot.front.name, "white"
+        self._frame.styles.border = ("round", f"#{snapshot.front.colour:06x}")
 
     def _show_numbers(self, snapshot: Snapshot) -> None:
-        screen, front = self.screen_stack[0], snapshot.front
-        frame = screen.query_one("#phone")
-        frame.border_title, frame.styles.border_title_color = front.name, "white"
-        frame.styles.border = ("round", f"#{front.colour:06x}")
-        parts = (("people", sidebar.people), ("exits", sidebar.exits), ("clock", sidebar.clock))
-        for name, draw in parts:
-            screen.query_one(f"#{name}", Static).update(draw(snapshot))
-        for number, persona in enumerate(snapshot.personas):
-            console = screen.query_one(f"#console{number}", Static)
+        self._people.update(sidebar.people(snapshot))
+        self._exits.update(sidebar.exits(snapshot))
+        self._clock.update(sidebar.clock(snapshot))
+        for console, persona in zip(self._consoles, snapshot.personas, strict=True):
             console.border_title = f"{persona.name}: console"
             console.update(sidebar.console(persona, console.content_size.height))
         if self.worker.over and not self._limited:
-            screen.query_one("#keys", Static).update("both personas have ended: F10 leaves, and prints the summary")
+            self._keys.update("both personas have ended: F10 leaves, and prints the summary")
 
     def on_key(self, event: events.Key) -> None:
         """Whatever is not ours is the guest's."""

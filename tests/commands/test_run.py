@@ -1,0 +1,131 @@
+"""`minivisor run`: a guest's console, its end, and the exit status that says how it ended."""
+
+import json
+
+import pytest
+
+from minivisor import cli, guests
+
+HELLO, PERSONA, BENCH = (str(guests.path(name)) for name in ("hello", "persona", "bench"))
+
+
+@pytest.fixture
+def run(capfd):
+    def start(*arguments):
+        status = cli.run(["run", *arguments])
+        captured = capfd.readouterr()
+        return status, captured.out.replace("\r\n", "\n"), captured.err.replace("\r\n", "\n")
+
+    return start
+
+
+def test_hello_prints_and_powers_off(run):
+    status, out, err = run(HELLO)
+    assert (status, out) == (0, "hello from EL1\nPSCI 1.1\n")
+    assert "708 instructions" in err and "HVC" in err and "hello" in err
+
+
+def test_json_moves_the_console_to_stderr(run):
+    status, out, err = run(HELLO, "--json")
+    assert status == 0 and json.loads(out)["personas"][0]["status"] == "off"
+    assert err == "hello from EL1\nPSCI 1.1\n"
+
+
+def test_boot_arguments_arrive(run):
+    status, out, _ = run(BENCH, "--append", "hvc 25")
+    assert status == 0 and out.startswith("bench: hvc 25")
+
+
+def test_a_guest_that_cannot_go_on_is_status_3_with_a_report(run):
+    status, out, err = run(PERSONA, "--for", "1s", "--type", "P@200ms")
+    assert status == 3 and "panic, asked to" in out
+    assert "persona 'persona' stopped: it takes the same exception" in err and "ESR_EL1" in err and "→" in err
+
+
+def test_it_ends_after_the_time_given(run):
+    status, out, err = run(PERSONA, "--for", "150ms")
+    assert status == 0 and "MMU on" in out and err.startswith("0.150 s virtual")
+
+
+def test_a_flat_image_is_loaded_where_arm64_puts_it(run, tmp_path):
+    flat = tmp_path / "off.bin"  # movz w0, #8; movk w0, #0x8400, lsl 16; hvc #0: PSCI SYSTEM_OFF
+    flat.write_bytes(b"".join(word.to_bytes(4, "little") for word in (0x5280_0100, 0x72B0_8000, 0xD400_0002)))
+    status, out, err = run(str(flat))
+    assert (status, out) == (0, "") and "3 instructions" in err
+
+
+def test_a_guest_that_waits_for_a_key_without_a_keyboard_ends_with_a_word(run, tmp_path):
+    guest = tmp_path / "key.bin"
+    guest.write_bytes(b"".join(word.to_bytes(4, "little") for word in wait_for_key()))
+    status, _out, err = run(str(guest))
+    assert status == 0 and "the guest waits for a key" in err
+
+
+def wait_for_key():
+    """Enable the UART's receive interrupt through the distributor, then WFI for ever, masked."""
+    return (
+        0xD2A1_0000,  # movz x0, #0x0800, lsl 16      GICD
+        0x5280_0021,  # mov w1, #1
+        0xB900_0001,  # str w1, [x0]                  GICD_CTLR
+        0x5280_0041,  # mov w1, #2
+        0xB901_0401,  # str w1, [x0, #0x104]          GICD_ISENABLER1: interrupt 33
+        0xD2A1_2000,  # movz x0, #0x0900, lsl 16      PL011
+        0x5280_0201,  # mov w1, #0x10
+        0xB900_3801,  # str w1, [x0, #0x38]           UARTIMSC.RXIM
+        0xD503_207F,  # wfi
+        0x17FF_FFFF,  # b .-4
+    )
+
+
+def test_a_handler_of_ones_own_answers(run, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from minivisor.stages import Outcome\n\ndef on_hvc(exit, vcpu):\n    if vcpu.x[0] == 0x84000000:\n"
+                    "        return Outcome(writes={'X0': 0x00020005})\n    return NotImplemented\n")  # fmt: skip
+    status, out, _ = run(HELLO, "--handlers", str(file))
+    assert (status, out) == (0, "hello from EL1\nPSCI 2.5\n")
+
+
+def test_a_handler_that_raises_names_its_line(run, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def on_hvc(exit, vcpu):\n    return {}['k']\n")
+    status, _out, err = run(HELLO, "--handlers", str(file))
+    assert status == 2 and err == f"minivisor: {file}:2: on_hvc raised KeyError: 'k'\n"
+
+
+def test_a_scheduler_that_breaks_its_contract_names_its_class(run, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("class Mine:\n    def next(self, now, vcpus):\n        return 7, 1\n")
+    status, _out, err = run(HELLO, "--scheduler", f"{file}:Mine")
+    assert status == 2 and err.startswith(f"minivisor: {file}:1: next(): got (7, 1)") and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "KERNEL"),
+        (["no-such-file"], "no-such-file cannot be read"),
+        (["/"], "cannot be read"),
+        ([HELLO, "--memory", "1G"], "do not fit"),
+        ([HELLO, "--memory", "2M"], "2 MiB"),
+        ([HELLO, "--smp", "9"], "--smp"),
+        ([HELLO, "--for", "soon"], "duration"),
+        ([HELLO, "--trace", "nowhere/x"], "a folder that exists"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_status_2(run, arguments, words):
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "") and len(err.splitlines()) == 1 and words in err
+
+
+def test_ctrl_c_ends_a_run_without_a_terminal_with_its_summary(run, monkeypatch):
+    from minivisor.phone.session import Session
+
+    advance = Session.advance
+
+    def interrupted(self, until):
+        advance(self, 100_000_000)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "advance", interrupted)
+    status, _out, err = run(PERSONA)
+    assert status == 130 and err.startswith("0.100 s virtual")
