@@ -23,7 +23,6 @@ from minivisor.trace.store import Trace
 __all__ = ["Interrupts", "decode_list_register", "encode_list_register", "timer_deadline"]
 
 TICK = 16  # ns
-SPURIOUS = 1023
 HCR_EN, HCR_UIE = 1, 2  # GICH_HCR
 LR_AT, HCR_AT, VMCR_AT, APR_AT = (WORD[name] for name in ("lr", "gich_hcr", "gich_vmcr", "gich_apr"))
 CVAL_AT, CTL_AT, OFFSET_AT = (WORD[name] for name in ("cntv_cval", "cntv_ctl", "cntvoff"))
@@ -42,9 +41,7 @@ def encode_list_register(register: ListRegister) -> int:
 
 
 def decode_list_register(value: int) -> ListRegister:
-    """What a GICH_LR<n> says; all zero is an empty one."""
-    if not value:
-        return ListRegister(intid=SPURIOUS)
+    """What a GICH_LR<n> says. One that was completed keeps its interrupt id; one all zero was empty, or held SGI 0."""
     hardware = bool(value & HW)
     return ListRegister(
         state=value >> 28 & 3,
@@ -74,7 +71,7 @@ class Interrupts:
         self._words = machine.core.words
         self._core, self._gic, self._trace = machine.core, machine.gic, trace
         self._count = machine.list_registers
-        self._listed = False
+        self._listed: Sequence[ListRegister] = ()
         self.attention = True
         """A timer line is high, an interrupt came or the vCPU was just loaded: look at the lines again."""
 
@@ -88,7 +85,7 @@ class Interrupts:
         registers, spilled = vgic.enter(vcpu.number, self._count)
         self._words[LR_AT : LR_AT + self._count] = self._encode(registers)
         self._words[HCR_AT] = HCR_EN | (HCR_UIE if spilled else 0)
-        self._listed = True
+        self._listed = registers
         for slot, register in enumerate(registers):
             if register.state == 1:
                 self._note(vcpu, IrqEvent.LISTED, register.intid, register.priority, slot)
@@ -105,12 +102,12 @@ class Interrupts:
         registers = [decode_list_register(value) for value in self._words[LR_AT : LR_AT + self._count]]
         self._words[LR_AT : LR_AT + self._count] = memoryview(array("Q", bytes(8 * self._count)))
         self._words[HCR_AT] = HCR_EN
-        self._listed = False
+        listed, self._listed = self._listed, ()
         vcpu.persona.vgic.leave(vcpu.number, registers)
         for slot, register in enumerate(registers):
             if register.state & 2:
                 self._note(vcpu, IrqEvent.ACKNOWLEDGED, register.intid, register.priority, slot)
-            elif not register.state and register.intid != SPURIOUS:
+            elif not register.state and listed[slot].state:
                 self._note(vcpu, IrqEvent.COMPLETED, register.intid, register.priority, slot)
 
     def load(self, vcpu: VirtualCpu) -> None:

@@ -28,7 +28,7 @@ from minivisor.hypervisor.interrupts import timer_deadline
 from minivisor.hypervisor.ownership import Ownership
 from minivisor.hypervisor.placement import TABLE_PAGES, Placement
 from minivisor.hypervisor.rtc import Rtc
-from minivisor.hypervisor.stage2 import Stage2, map_page
+from minivisor.hypervisor.stage2 import Stage2
 from minivisor.hypervisor.tables import MemoryTables
 from minivisor.hypervisor.uart import Uart
 from minivisor.hypervisor.vcpu import VirtualCpu
@@ -119,21 +119,13 @@ class Persona:
     def _make_stage2(self, pool: int) -> None:
         memory, core = self.machine.memory, self.machine.core
         self.tables = MemoryTables(memory.bytes, memory.base, pool, TABLE_PAGES, tlbi=self._tlbi)
-        self.stage2 = Stage2(self.tables, self._ledger.checker(self.owner))
+        check = self._ledger.checker(self.owner)
+        self.stage2 = Stage2(self.tables, check, self.stages.map_page, self.stages.unmap)
         self._ledger.claim(self.owner, self.pa, self.settings.memory)
-        self._map_ram()
+        self.stage2.map(RAM, self.pa, self.settings.memory, "rwx")
         self.stage2.map(GICV, self.machine.board.gicv_base, GICV_SIZE, "device-rw")
         self.vttbr = self.vmid << 48 | self.tables.root
         core.tlbi_vmid(self.vmid)
-
-    def _map_ram(self) -> None:
-        """With our own builder in 2 MiB blocks; with somebody else's `map_page`, page by page."""
-        if self.stages.map_page is map_page:
-            self.stage2.map(RAM, self.pa, self.settings.memory, "rwx")
-            return
-        self._ledger.check(self.owner, self.pa, self.settings.memory, "rwx")
-        for offset in range(0, self.settings.memory, PAGE):
-            self.stages.map_page(self.tables, RAM + offset, self.pa + offset, "rwx")
 
     def release(self) -> None:
         """Give its RAM back: nothing maps it any more, no TLB remembers it, and the next owner finds zeros."""

@@ -28,7 +28,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "threads": ("TPIDR_EL0", "TPIDRRO_EL0", "TPIDR_EL1"),
     "identity": ("VPIDR_EL2", "VMPIDR_EL2", "CSSELR_EL1"),
-    "debug": ("MDSCR_EL1",),
+    "debug": (
+        "MDSCR_EL1",
+        *(f"DBG{kind}{n}_EL1" for kind in ("BVR", "BCR") for n in range(6)),  # ID_AA64DFR0_EL1.BRPs + 1
+        *(f"DBG{kind}{n}_EL1" for kind in ("WVR", "WCR") for n in range(4)),  # ID_AA64DFR0_EL1.WRPs + 1
+    ),
     "floating point": ("CPACR_EL1", "FPCR", "FPSR", *(f"V{n}" for n in range(32))),
     # The comparators before the controls: a timer must not fire on the other vCPU's deadline.
     "timers": (

@@ -29,6 +29,8 @@ REG_NAMES = (
 CP_NAMES = (
     *("SCTLR_EL1", "TCR_EL1", "HPFAR_EL2", "HCR_EL2", "VTTBR_EL2", "VTCR_EL2", "VMPIDR_EL2", "VPIDR_EL2"),
     *("CNTKCTL_EL1", "CONTEXTIDR_EL1", "CSSELR_EL1", "MDSCR_EL1"),
+    *(f"DBG{kind}{n}_EL1" for kind in ("BVR", "BCR") for n in range(6)),
+    *(f"DBG{kind}{n}_EL1" for kind in ("WVR", "WCR") for n in range(4)),
     *("SCR_EL3", "MDCR_EL2", "CPTR_EL2", "SPSR_EL1"),
 )
 """Registers read and written by encoding. SPSR_EL1 is last: writing one by encoding rebuilds the translation flags.

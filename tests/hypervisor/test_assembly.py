@@ -104,7 +104,8 @@ def test_tables_built_page_by_page_boot_the_same_guest() -> None:
 
     persona = hello(map_page=map_page)
     assert persona.console.decode() == hello().console.decode()
-    assert mapped == list(range(RAM, RAM + 8 * MIB, 4096))
+    virtual_interface = [0x0801_0000, 0x0801_1000]
+    assert mapped == list(range(RAM, RAM + 8 * MIB, 4096)) + virtual_interface
 
 
 def test_every_part_of_the_interrupt_path_is_used() -> None:
@@ -216,3 +217,26 @@ def test_costs_move_the_clock_and_nothing_else() -> None:
     exits = len(hypervisor.trace.select(1))
     aborts = int(np.count_nonzero(hypervisor.trace.select(1)["esr"] >> np.uint64(26) == 0x24))
     assert runs[1][2] - runs[0][2] == aborts * 3071 + (exits - aborts) * 2708 + 4328
+
+
+def test_no_register_of_one_vcpu_is_left_for_the_next() -> None:
+    """On the real core: fill every register the world switch names, switch to an empty vCPU, and look for the fill."""
+    from minivisor.hypervisor import world
+
+    core = Machine().core
+    fill = {name: 0x5A5A_5A5A_5A5A_5A5A & _width(name) for name in world.REGISTERS if name not in ("PSTATE", "VTTBR_EL2")}
+    world.load(core, fill | {"PSTATE": 0x3C5})
+    mine = world.save(core)
+    survived = {name for name, value in fill.items() if mine[name] == value}
+    assert {"X7", "V31", "TPIDR_EL0", "SP_EL0", "DBGBVR5_EL1", "CNTV_CVAL_EL0", "FPSR"} <= survived
+    world.load(core, {"PSTATE": 0x3C5})
+    after = world.save(core)
+    assert {name for name, value in after.items() if value and name != "PSTATE"} == set()
+    world.load(core, mine)
+    assert world.save(core) == mine
+
+
+def _width(name: str) -> int:
+    """Bits that a register can hold, so that what is written comes back."""
+    masks = {"FPCR": 0x07C0_0000, "FPSR": 0x0800_009F, "CPACR_EL1": 0x0030_0000, "CSSELR_EL1": 0xF, "CNTKCTL_EL1": 0x3FF}
+    return masks.get(name, (1 << 128) - 1 if name in {f"V{n}" for n in range(32)} else (1 << 64) - 1)

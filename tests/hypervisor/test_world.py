@@ -10,6 +10,8 @@ OWNED = """
     MAIR_EL1 CONTEXTIDR_EL1 TPIDR_EL0 TPIDRRO_EL0 TPIDR_EL1 CNTKCTL_EL1 PAR_EL1 CSSELR_EL1 MDSCR_EL1 CNTV_CTL_EL0
     CNTV_CVAL_EL0 CNTVOFF_EL2 CNTP_CTL_EL0 CNTP_CVAL_EL0 FPCR FPSR VTTBR_EL2 VMPIDR_EL2 VPIDR_EL2
 """.split()
+OWNED += [f"DBG{kind}{n}_EL1" for kind in ("BVR", "BCR") for n in range(6)]  # Cortex-A72: six breakpoints
+OWNED += [f"DBG{kind}{n}_EL1" for kind in ("WVR", "WCR") for n in range(4)]  # and four watchpoints
 OWNED += [f"X{n}" for n in range(31)] + [f"V{n}" for n in range(32)]
 
 
