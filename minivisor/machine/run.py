@@ -126,7 +126,7 @@ def _account(core, error, pc):  # type: ignore[no-untyped-def]
         fetch_failed = True
     if fetch_failed:
         core.retired += core.block_insns  # the block before it was complete
-    elif core.interrupt != ZERO or error != ZERO:
+    else:  # a stop at a deadline is before the block, and adds nothing
         core.retired += (pc - core.block_pc) >> TWO
     core.block_pc, core.block_insns = pc, ZERO
 

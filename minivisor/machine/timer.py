@@ -23,7 +23,7 @@ __all__ = ["FREQUENCY", "TICK", "line_mask", "next_expiry", "now", "read_timer",
 FREQUENCY = 62_500_000
 TICK = np.uint64(16)
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
-NEVER = np.uint64(1 << 62)
+FAR = np.uint64(1 << 57)  # ticks, seventy years; what never comes is no nearer
 ENABLE, IMASK, ISTATUS = np.uint64(1), np.uint64(2), np.uint64(4)
 PPI_HYP, PPI_VIRTUAL, PPI_PHYSICAL = (np.uint64(1 << intid) for intid in (26, 27, 30))
 
@@ -60,27 +60,21 @@ def line_mask(core):  # type: ignore[no-untyped-def]
 
 
 @hot
-def _expiry(control, compare, offset):  # type: ignore[no-untyped-def]
-    """Time in ns at which an armed timer's condition becomes true, or NEVER."""
-    if control & (ENABLE | IMASK) != ENABLE:
-        return NEVER
-    tick = compare + offset
-    if tick >= NEVER // TICK or tick < compare:
-        return NEVER
-    return tick * TICK
+def _wait(control, compare, count):  # type: ignore[no-untyped-def]
+    """Ticks until an armed timer raises its line, or FAR. count: the counter as this timer sees it, which may have wrapped."""
+    if control & (ENABLE | IMASK) != ENABLE or count >= compare:
+        return FAR
+    return min(compare - count, FAR)
 
 
 @hot
 def next_expiry(core):  # type: ignore[no-untyped-def]
     """The earliest time in ns at which a timer whose line is low now will raise it."""
-    lines, earliest = line_mask(core), NEVER
-    if lines & PPI_VIRTUAL == ZERO:
-        earliest = min(earliest, _expiry(core.cntv_ctl, core.cntv_cval, core.cntvoff))
-    if lines & PPI_PHYSICAL == ZERO:
-        earliest = min(earliest, _expiry(core.cntp_ctl, core.cntp_cval, ZERO))
-    if lines & PPI_HYP == ZERO:
-        earliest = min(earliest, _expiry(core.cnthp_ctl, core.cnthp_cval, ZERO))
-    return earliest
+    count = now(core) // TICK
+    wait = _wait(core.cntv_ctl, core.cntv_cval, count - core.cntvoff)
+    wait = min(wait, _wait(core.cntp_ctl, core.cntp_cval, count))
+    wait = min(wait, _wait(core.cnthp_ctl, core.cnthp_cval, count))
+    return (count + wait) * TICK
 
 
 @hot
