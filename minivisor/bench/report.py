@@ -1,0 +1,180 @@
+"""From pairs to a result: the medians, whether the bar holds, where it was measured; as JSON and as a table.
+
+    {"api": 1, "quick": false, "environment": {…}, "rows": [{"name", "title", "value", "unit", "peer", "peer_value",
+     "ratio", "bar", "holds", "cost_model", "mmu", "samples": [[ours, peer], …], "noise": {"of", "min", "max"},
+     "extra_peers": {name: value or why it is absent}, "detail": {…}}]}
+
+`value`, `peer_value` and `ratio` are medians; `ratio` is value to peer, pair by pair. `holds` is null where there is no
+bar, nothing to hold against it (a part is absent), or a quick run, which is a test of the bench and no measurement.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from minivisor.bench.pairs import Measured, median_ratio, ratios
+from minivisor.bench.rows import Bar, Row
+
+__all__ = ["Result", "as_json", "environment", "judge", "legend", "load_average", "table"]
+
+API = 1
+COST_MODEL, MMU = "zero", "minivisor"  # the defaults, which every row is measured with
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One row, measured. samples: (ours, peer). noise: the extremes of what the bar is about, or of the ratio."""
+
+    name: str
+    title: str
+    value: float | None
+    unit: str
+    peer: str
+    peer_value: float | None
+    ratio: float | None
+    bar: str | None
+    holds: bool | None
+    cost_model: str | None
+    mmu: str | None
+    samples: list[tuple[float, float | None]]
+    noise: dict[str, Any]
+    extra_peers: dict[str, float | str]
+    detail: dict[str, Any]
+
+
+def _words(bar: Bar | None) -> str | None:
+    if bar is None:
+        return None
+    return f"{bar.relation} {bar.limit:g}×" if bar.of == "ratio" else f"{bar.relation} {bar.limit:g}"
+
+
+def judge(row: Row, measured: Measured, quick: bool = False) -> Result:
+    """What the pairs of a row come to."""
+    ours = [mine for mine, _ in measured.pairs]
+    peers = [peer for _, peer in measured.pairs if peer is not None]
+    value, ratio = median(ours) if ours else None, median_ratio(measured.pairs)
+    of = row.bar.of if row.bar else "ratio"
+    judged, spread = (value, ours) if of == "value" else (ratio, ratios(measured.pairs))
+    return Result(
+        name=row.name,
+        title=row.title,
+        value=value,
+        unit=row.unit,
+        peer=row.peer,
+        peer_value=median(peers) if peers else None,
+        ratio=ratio,
+        bar=_words(row.bar),
+        holds=None if quick or row.bar is None or judged is None else row.bar.holds(judged),
+        cost_model=COST_MODEL if row.guests else None,
+        mmu=MMU if row.guests else None,
+        samples=list(measured.pairs),
+        noise={"of": of, "min": min(spread, default=None), "max": max(spread, default=None)},
+        extra_peers=dict(measured.extras),
+        detail=dict(measured.detail),
+    )
+
+
+# ── where it was measured ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def load_average() -> float | None:
+    """Processes that wanted a core during the last minute; None on Windows."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def environment() -> dict[str, Any]:
+    """What every result depends on."""
+    versions = {name: _version(name) for name in ("minivisor", "unicorn", "numba", "numpy")}
+    return {
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": versions,
+        "cost_model": COST_MODEL,
+        "mmu": MMU,
+        "load_average": load_average(),
+    }
+
+
+# ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def as_json(results: list[Result], where: dict[str, Any], quick: bool) -> str:
+    """All of it, readable by another program."""
+    rows = [asdict(result) for result in results]
+    whole = {"api": API, "quick": quick, "environment": where, "rows": rows}
+    return json.dumps(whole, indent=1, ensure_ascii=False)
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return "absent"
+    return (f"{value:,.0f}" if value >= 100 else f"{value:.3g}") + (f" {unit}" if unit else "")
+
+
+def _verdict(result: Result) -> str:
+    if result.bar is None:
+        return "no bar"
+    return {True: "[green]holds[/]", False: "[bold red]MISSED[/]", None: "not judged"}[result.holds]
+
+
+def _range(result: Result) -> str:
+    low, high = result.noise["min"], result.noise["max"]
+    return "" if low is None else f"{_number(low)} … {_number(high)}" + ("×" if result.noise["of"] == "ratio" else "")
+
+
+def _against(value: float | None, extra: float | str) -> tuple[str, str]:
+    """(the peer's value, the ratio to it) of a further peer."""
+    if isinstance(extra, str) or value is None:
+        return "absent", ""
+    return _number(extra), f"{value / extra:.2f}×"
+
+
+def table(results: list[Result], where: dict[str, Any]) -> Table:
+    """For people. The caption says where and under what it was measured."""
+    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    caption = (
+        f"{where['cpu']}, {where['cores']} cores, {where['system']}, Python {where['python']}, {versions}; "
+        f"cost model {where['cost_model']}, MMU {where['mmu']}; load average {where['load_average']}"
+    )
+    shown = Table(caption=caption, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("row", "ours", "peer", "ratio", "range", "bar", ""):
+        shown.add_column(heading, justify="right" if heading in ("ours", "peer", "ratio", "range") else "left")
+    for one in results:
+        numbers = _number(one.value, one.unit), _number(one.peer_value), f"{one.ratio:.2f}×" if one.ratio else ""
+        shown.add_row(one.name, *numbers, _range(one), one.bar or "", _verdict(one))
+        for name, extra in one.extra_peers.items():
+            shown.add_row(f"  {name}", "", *_against(one.value, extra))
+    return shown
+
+
+def legend(results: list[Result]) -> list[str]:
+    """What each row measures, and against what."""
+    return [f"  [bold]{one.name}[/]: {one.title}; peer: {one.peer}" for one in results]
