@@ -124,6 +124,7 @@ class Dispatch:
     def _shutdown(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
         self.hypervisor.put_away()
         vcpu.persona.power_off()
+        self.hypervisor.log(f"{vcpu.persona.name}: {outcome.reason or 'power off'}")
         self.trace.stop(self.core.now, vcpu.index, StopReason.SHUTDOWN, outcome.reason or "SYSTEM_OFF", self.core.retired)
 
     def _reset(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:

@@ -30,11 +30,11 @@ from minivisor.hypervisor.placement import TABLE_PAGES, Placement
 from minivisor.hypervisor.rtc import Rtc
 from minivisor.hypervisor.stage2 import Stage2
 from minivisor.hypervisor.tables import MemoryTables
-from minivisor.hypervisor.uart import Uart
 from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.hypervisor.vgic import Vgic
 from minivisor.machine.board import Machine
 from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
+from minivisor.machine.pl011 import Pl011
 from minivisor.stages import Stages
 
 __all__ = ["FRAMEBUFFER", "RAM", "Persona", "PersonaSettings"]
@@ -187,7 +187,7 @@ class Persona:
         fresh.forward(VIRTUAL_TIMER, VIRTUAL_TIMER)
         fresh.forward(PHYSICAL_TIMER, PHYSICAL_TIMER)
         self.vgic.load(fresh.state())
-        self.uart.load(Uart().state())
+        self.uart.load(Pl011().state())
         self.keys.clear()
 
     def power_off(self, report: str = "") -> None:

@@ -20,8 +20,8 @@ from minivisor.hypervisor.aborts import AbortHandler, Bus
 from minivisor.hypervisor.handlers import handler_table
 from minivisor.hypervisor.psci import Psci
 from minivisor.hypervisor.scheduler import FairShare
-from minivisor.hypervisor.uart import Uart
 from minivisor.hypervisor.vtimer import vtimer
+from minivisor.machine.pl011 import Pl011
 from minivisor.stages import Handler, Stages
 
 __all__ = ["CORTEX_A72", "Guest", "reference"]
@@ -79,6 +79,6 @@ def reference(
         save=world.save,
         load=world.load,
         scheduler=FairShare,
-        uart=Uart,
+        uart=Pl011,
     )
     return replace(stages, **parts)

@@ -13,7 +13,8 @@ import numpy as np
 from minivisor.errors import BoardError
 from minivisor.machine.core import Core
 from minivisor.machine.gic import HYP_TIMER, MAINTENANCE, PHYSICAL_TIMER, VIRTUAL_TIMER, PhysicalGic
-from minivisor.machine.memory import PhysicalMemory
+from minivisor.machine.memory import PAGE_SIZE, PhysicalMemory
+from minivisor.machine.pl011 import Pl011
 
 __all__ = ["BOARDS", "Board", "Machine", "board"]
 
@@ -57,7 +58,8 @@ class Machine:
     """A powered-on board: memory, one core, its interrupt controller, the panel, the serial port.
 
     list_registers: how many of the board's to use, to see what happens with fewer or more.
-    panel: uint8[height, width, 3], RGB, what a person sees. console: bytes the hypervisor wrote to the board's UART.
+    uart: the board's PL011 at `Board.uart_base`; console: what was written to it, as a person with a cable would see it.
+    panel: uint8[height, width, 3], RGB, what a person sees.
     """
 
     def __init__(self, hardware: Board | str = "a", mmu: str = "minivisor", list_registers: int | None = None) -> None:
@@ -72,3 +74,12 @@ class Machine:
         width, height = self.board.panel
         self.panel = np.zeros((height, width, 3), np.uint8)
         self.console = bytearray()
+        self.uart = Pl011(self.console.append)
+
+    def write_device(self, pa: int, value: int) -> None:
+        """EL2 writes a 32-bit device register at a physical address. Raises BoardError where there is none."""
+        offset = pa - self.board.uart_base
+        if not 0 <= offset < PAGE_SIZE:
+            where = f"the PL011 of board {self.board.name!r} is at {self.board.uart_base:#x}"
+            raise BoardError(f"machine: no device at {pa:#x}; {where}")
+        self.uart.write(offset, 4, value)

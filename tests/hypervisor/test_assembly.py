@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minivisor import guests
-from minivisor.errors import OptionError, StageError
+from minivisor.errors import BoardError, OptionError, StageError
 from minivisor.hypervisor import list_registers, stage2
 from minivisor.hypervisor.hypervisor import Hypervisor
 from minivisor.hypervisor.image import load_image
@@ -240,3 +240,14 @@ def _width(name: str) -> int:
     """Bits that a register can hold, so that what is written comes back."""
     masks = {"FPCR": 0x07C0_0000, "FPSR": 0x0800_009F, "CPACR_EL1": 0x0030_0000, "CSSELR_EL1": 0xF, "CNTKCTL_EL1": 0x3FF}
     return masks.get(name, (1 << 128) - 1 if name in {f"V{n}" for n in range(32)} else (1 << 64) - 1)
+
+
+def test_el2_logs_on_the_boards_own_serial_port() -> None:
+    hypervisor = Hypervisor(Machine())
+    add(hypervisor, "one")
+    hypervisor.run()
+    log = hypervisor.machine.console.decode()
+    assert "one: 8 MiB at PA 0x80200000, VMID 1, start\r\n" in log
+    assert "one: PSCI SYSTEM_OFF\r\n" in log
+    with pytest.raises(BoardError, match="no device at 0x1234"):
+        hypervisor.machine.write_device(0x1234, 0)

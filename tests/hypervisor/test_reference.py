@@ -4,13 +4,13 @@ from dataclasses import fields
 
 from minivisor.hypervisor.aborts import Bus
 from minivisor.hypervisor.reference import reference
-from minivisor.hypervisor.uart import Uart
+from minivisor.machine.pl011 import Pl011
 from minivisor.stages import Outcome, Stages, Vcpu
 
 
 class Guest:
     def __init__(self):
-        self.uart = Uart()
+        self.uart = Pl011()
         self.bus = Bus()
         self.bus.add(0x0900_0000, 0x1000, self.uart)
 

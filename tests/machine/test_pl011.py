@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from minivisor.hypervisor.uart import Uart
+from minivisor.machine.pl011 import Pl011
 
 DR, RSR, FR, LCR_H, CR, IFLS, IMSC, RIS, MIS, ICR = 0, 4, 0x18, 0x2C, 0x30, 0x34, 0x38, 0x3C, 0x40, 0x44
 RX, TX, RT, OE = 0x10, 0x20, 0x40, 0x400
@@ -13,7 +13,7 @@ RX, TX, RT, OE = 0x10, 0x20, 0x40, 0x400
 
 @pytest.fixture
 def uart():
-    return Uart()
+    return Pl011()
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_what_the_guest_writes_is_sent(uart):
 
 def test_a_sink_takes_the_bytes_instead():
     seen = []
-    uart = Uart(seen.append)
+    uart = Pl011(seen.append)
     uart.write(DR, 1, 65)
     assert (seen, uart.sent) == ([65], b"")
 
@@ -149,7 +149,7 @@ def test_a_snapshot_is_plain_and_brings_everything_back(deep):
     for byte in range(20):
         deep.receive(byte)
     saved = json.loads(json.dumps(deep.state()))
-    other = Uart()
+    other = Pl011()
     other.load(saved)
     assert other.state() == deep.state()
     assert other.interrupt

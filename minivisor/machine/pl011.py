@@ -1,4 +1,6 @@
-"""A virtual PL011: the serial port every guest already has a driver for.
+"""The PL011: the serial port every guest already has a driver for.
+
+One model serves twice: board A has one, which EL2 writes its log to, and each persona sees a virtual one of its own.
 
 The line behind it has no speed. A transmitted byte is gone at once, so the transmit FIFO is always empty; a received
 byte that is not followed by another within no time is a receive timeout already, so a single key press interrupts even
@@ -27,7 +29,7 @@ from typing import Any
 
 from minivisor.arch.pl011 import PERIPHERAL_ID, UART, UARTCR, UARTDR, UARTFR, UARTINT, UARTLCR_H
 
-__all__ = ["Uart"]
+__all__ = ["Pl011"]
 
 # Revision 1 in UARTPeriphID2: FIFOs are 16 deep (revision 3 would promise 32).
 _ID = PERIPHERAL_ID[:2] + b"\x14" + PERIPHERAL_ID[3:]
@@ -52,7 +54,7 @@ STORED: dict[int, tuple[int, int]] = {
 }
 
 
-class Uart:
+class Pl011:
     """One PL011. transmit: called with each byte the guest sends; bytes also collect in `sent` when it is None."""
 
     def __init__(self, transmit: Callable[[int], None] | None = None) -> None:
