@@ -1,4 +1,4 @@
-"""The lab's page: grey as long as nobody answers, a chart as soon as somebody does."""
+"""The lab's page, and its checks run from it: grey as long as nobody answers, a chart as soon as somebody does."""
 
 from __future__ import annotations
 
@@ -39,4 +39,6 @@ def test_the_page_shows_what_the_file_does(solved: bool, tmp_path: Path, monkeyp
     assert (areas(front, GREY) > 50_000) is not solved
     assert (areas(behind, WORK) > 4_000) is solved
     assert any("→" in shown and "hvc #0" in shown for shown in outputs(document, "text/plain"))
+    checked = "".join(outputs(document, "stdout"))
+    assert ("5 passed" in checked) is solved and ("answered by on_hvc in starter.py" in checked) is not solved
     assert any("FunctionId" in shown and "vendor specific" in shown for shown in outputs(document, "text/html"))
