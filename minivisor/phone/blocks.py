@@ -1,12 +1,13 @@
 """Pictures in a terminal: a character cell is two pixels, "▀" with the upper one as ink and the lower one as paper.
 
-A cell is about twice as high as it is wide, so the pixels come out square. A picture larger than the room it has is
-shrunk smoothly; a smaller one is enlarged by a whole factor, so that it stays crisp.
+A cell is about twice as high as it is wide, so the pixels come out square. A picture is scaled by a whole factor, up or
+down, so that it stays crisp; only where that would waste the room there is, it is shrunk to measure.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 from PIL import Image
@@ -17,6 +18,7 @@ from rich.style import Style
 __all__ = ["UPPER_HALF", "fit", "half_blocks"]
 
 UPPER_HALF = "▀"
+WASTE = 1.1  # a whole factor may leave a tenth of the room empty
 
 
 def fit(picture: np.ndarray, columns: int, rows: int) -> np.ndarray:
@@ -26,6 +28,10 @@ def fit(picture: np.ndarray, columns: int, rows: int) -> np.ndarray:
     if factor >= 1:
         whole = int(factor)
         return picture.repeat(whole, axis=0).repeat(whole, axis=1)[: 2 * rows]
+    whole = math.ceil(1 / factor)
+    if whole * factor < WASTE:
+        small = np.asarray(Image.fromarray(picture).reduce(whole))
+        return small[: len(small) & ~1]
     size = max(1, round(width * factor)), max(2, round(height * factor / 2) * 2)
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
 

@@ -48,23 +48,21 @@ PICTURE_SCALE = 4
 HELP = """\
 [b]Two personas, one core[/b]
 
-Each persona is an operating system of its own. Only the one in front has the
-screen and the keys; both run. The strip on top of the screen is drawn by the
-hypervisor: no guest can write there, so it cannot lie about whose screen it is.
+Each persona is an operating system of its own. Only the one in front
+has the screen and the keys; both run. The strip on top of the screen
+is the hypervisor's: no guest can write there, so it cannot lie.
 
-[b]Tab[/b]      the other persona to the front        [b]F2[/b]   save a picture
-[b]F10[/b]      end (so do Ctrl-C and Ctrl-Q)         [b]F1[/b]   this help
+[b]Tab[/b]  the other persona to the front     [b]F2[/b]  save a picture
+[b]F10[/b]  end; so do Ctrl-C and Ctrl-Q       [b]F1[/b]  this help
 
-Every other key goes to the persona in front. Its kernel obeys some capitals:
+Every other key goes to the persona in front. Some capitals do more:
 
-[b]S[/b]  compute instead of sleeping; again to stop. See the shares move: the
-   persona in front has three quarters of a contended core.
-[b]P[/b]  panic: it can never go on, and is stopped with a report. Watch the other.
-[b]W[/b]  sleep with every wake-up source off      [b]B[/b]  reboot      [b]O[/b]  power off
-[b]F[/b]  keep sums in floating-point registers across world switches
+[b]S[/b]  compute instead of sleeping; again: stop. See the shares move.
+[b]P[/b]  panic: it can never go on, and is stopped with a report.
+[b]W[/b]  sleep with every wake-up source off: stopped as well.
+[b]B[/b]  reboot     [b]O[/b]  power off     [b]F[/b]  floating point across switches
 
-Shares and rates are of virtual time: one instruction is one nanosecond.
-
+Shares and rates are of virtual time: one instruction, one nanosecond.
 [dim]any key closes this[/dim]"""
 
 
