@@ -21,12 +21,15 @@ Facts this module lives by (measured; see the test beside each):
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
 import os
 import pathlib
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -51,14 +54,16 @@ def _cache_directory() -> str:
             return str(folder)
     except OSError:
         pass
-    return tempfile.mkdtemp(prefix="minivisor-")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="minivisor-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return str(folder)
 
 
-_shared: dict[int, Any] = {}
+_shared: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
 
 
 def share(array: np.ndarray) -> int:
-    """Make an array reachable from hot code by its address, for as long as the process lives. Returns the address.
+    """Make an array reachable from hot code by its address, for as long as somebody holds it. Returns the address.
 
     A one-element record array is reached as `record_at(address)`, any other as `array_at(address, length)`.
     """
@@ -68,16 +73,26 @@ def share(array: np.ndarray) -> int:
 
 
 if JIT:
-    os.environ.setdefault("NUMBA_CACHE_DIR", _cache_directory())
     import numba
     from llvmlite import ir
     from numba import types
     from numba.core import cgutils
     from numba.extending import intrinsic
 
+    _CACHE = _cache_directory()
+
+    def _cached(decorate: Callable[[Callable[..., Any]], Any], function: Callable[..., Any]) -> Any:
+        """Our code goes to our folder; where anybody else's goes, here or in a child process, is not our affair."""
+        theirs, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _CACHE
+        try:
+            return decorate(function)
+        finally:
+            numba.config.CACHE_DIR = theirs
+
     def hot(function: Callable[..., Any]) -> Callable[..., Any]:
         """Compile a function on first use; nothing in it may need the interpreter."""
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+        compiled: Callable[..., Any] = _cached(numba.njit(cache=True, nogil=True, error_model="numpy"), function)
+        return compiled
 
     @intrinsic
     def load64(typing_context, address):  # type: ignore[no-untyped-def]
@@ -226,7 +241,7 @@ def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], Any
 
     def compiled(function: Callable[..., Any]) -> Any:
         names = {"u64": types.uint64, "u32": types.uint32, "void": types.void}
-        return numba.cfunc(names[result](*[names[name] for name in arguments]), cache=True)(function)
+        return _cached(numba.cfunc(names[result](*[names[name] for name in arguments]), cache=True), function)
 
     def interpreted(function: Callable[..., Any]) -> Any:
         def guarded(*values: int) -> int:
