@@ -50,6 +50,11 @@ VECTORS = {f"V{n}": WORD["v"] + 2 * n for n in range(32)}  # the low half; the h
 BANKED = {"SP_EL0": 0, "SP_EL1": 1}
 
 
+def stack_level(pstate: int) -> int:
+    """Whose banked stack pointer SP is: SP_EL0 at EL0 and with PSTATE.SP=0, otherwise SP_EL1."""
+    return 1 if pstate & 0b1101 == 0b0101 else 0
+
+
 class Core:
     """A Cortex-A72 with EL2.
 
@@ -159,6 +164,8 @@ class Core:
         """Write a register by its architectural name. "CLREX" clears the exclusive monitor, which every return does."""
         words, at = self.words, AT_ONCE.get(name)
         if at is not None:
+            if name == "PSTATE":
+                self._select_stack(value)
             words[at] = value & MASK64
             if name not in TIMERS:
                 words[DIRTY_AT] |= WRITE_GENERAL
@@ -201,9 +208,19 @@ class Core:
         return int(peek(self.record, np.uint64(va)))
 
     def _stack_level(self) -> int:
-        """Which banked stack pointer SP is now: SP_EL0 at EL0 and with PSTATE.SP=0, otherwise SP_EL1."""
-        pstate = self.words[AT_ONCE["PSTATE"]]
-        return 1 if pstate & 0b1101 == 0b0101 else 0
+        """Which banked stack pointer SP is now."""
+        return stack_level(self.words[AT_ONCE["PSTATE"]])
+
+    def _select_stack(self, pstate: int) -> None:
+        """Another PSTATE may have another stack pointer in use: the one before goes to its bank, the new one comes out."""
+        before, after, words = self._stack_level(), stack_level(pstate), self.words
+        if before == after:
+            return
+        if self._stale:
+            self._read_all_but_general()
+        words[LATER[f"SP_EL{before}"]] = words[AT_ONCE["SP"]]
+        words[AT_ONCE["SP"]] = words[LATER[f"SP_EL{after}"]]
+        words[DIRTY_AT] |= WRITE_SYSTEM
 
     def _read_all_but_general(self) -> None:
         self._batch(self.record.reg_read_batch, len(GENERAL), len(self._ids) - len(GENERAL))

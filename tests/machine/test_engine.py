@@ -1,0 +1,382 @@
+"""The facts about Unicorn that this machine is built on, each with a test that notices when an upgrade changes it.
+
+And the core around it: registers by name in any order, code that changes under the engine, what a return to a guest clears.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import random
+
+import numpy as np
+import pytest
+from unicorn import UC_HOOK_BLOCK, UC_HOOK_INSN, UC_HOOK_INTR, UC_HOOK_TLB_FILL, Uc
+from unicorn import arm64_const as arm64
+
+from minivisor.arch.encoding import REGISTERS
+from minivisor.errors import EngineError
+from minivisor.machine import engine
+from minivisor.machine.core import HORIZON, Core
+from minivisor.machine.memory import PhysicalMemory
+from minivisor.machine.state import CP_NAMES, REG_NAMES
+from tests.machine import a64
+from tests.machine.rig import CODE, DATA, EL0T, EL1H, EL1T, GICV, HCR, RAM, S1_RW, SCTLR, VECTORS, VTCR, Rig
+
+BASE = 0x1_0000
+SPSR = (4, 0, 3, 0, 0)  # SPSR_EL1 as crn, crm, op0, op1, op2
+
+
+@pytest.fixture(params=["minivisor", "unicorn"])
+def rig(request: pytest.FixtureRequest) -> Rig:
+    return Rig(request.param)
+
+
+# ── the engine by itself ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Raw:
+    """An engine with hooks in Python: all pages one to one, and a list of what happened."""
+
+    def __init__(self, *words: int) -> None:
+        self.uc: Uc = engine.new_engine(native_mmu=False)
+        self.log: list[object] = []
+        self.fills: list[int] = []
+        self.uc.mem_map(BASE, 0x1_0000)
+        self.put(*words)
+        self.uc.hook_add(UC_HOOK_TLB_FILL, self._fill)
+        self.uc.hook_add(UC_HOOK_INTR, self._interrupt)
+
+    def put(self, *words: int, at: int = BASE) -> None:
+        self.uc.mem_write(at, b"".join(word.to_bytes(4, "little") for word in words))
+
+    def _fill(self, _uc: Uc, va: int, _access: int, entry: object, _user: object) -> bool:
+        self.fills.append(va)
+        entry.paddr, entry.perms = va, 7  # type: ignore[attr-defined]
+        return BASE <= va < BASE + 0x1_0000
+
+    def _interrupt(self, uc: Uc, number: int, _user: object) -> None:
+        self.log.append(number)
+        uc.emu_stop()
+
+    def run(self, at: int = BASE) -> list[object]:
+        self.log.clear()
+        self.uc.emu_start(at, 0)
+        return self.log
+
+    def read(self, name: str) -> int:
+        return int(self.uc.reg_read(getattr(arm64, f"UC_ARM64_REG_{name}")))
+
+
+def test_a_stop_in_the_block_hook_comes_before_that_block() -> None:
+    raw = Raw(a64.ADD(0, 0, 1), a64.B(8), a64.NOP, a64.ADD(0, 0, 2), a64.HVC(1))
+    blocks = []
+
+    def block(uc: Uc, address: int, size: int, _user: object) -> None:
+        blocks.append((address - BASE, size))
+        if address == BASE + 12:
+            uc.emu_stop()
+
+    raw.uc.hook_add(UC_HOOK_BLOCK, block)
+    assert raw.run() == []
+    assert (raw.read("X0"), raw.read("PC")) == (1, BASE + 12)
+    assert raw.run(BASE + 12) == []  # again: it is stopped before it, however often
+    assert blocks == [(0, 8), (12, 8), (12, 8)]
+
+
+def test_a_stop_in_the_middle_leaves_pc_at_the_instruction() -> None:
+    """What the clock subtracts from a block that was counted whole."""
+    raw = Raw(a64.NOP, a64.UDF, a64.NOP)
+    assert raw.run() == [1]
+    assert raw.read("PC") == BASE + 4
+    raw.put(a64.NOP, a64.NOP, a64.SVC(1))
+    raw.uc.ctl_flush_tb()
+    assert raw.run() == [2]
+    assert raw.read("PC") == BASE + 12
+
+
+def test_pstate_takes_effect_only_with_a_write_by_encoding_behind_it() -> None:
+    """unicorn#2333. Were it repaired, SPSR_EL1 need not be last in the batch."""
+    raw = Raw(a64.mrs(0, "VBAR_EL1"), a64.HVC(1))
+    raw.uc.reg_write(arm64.UC_ARM64_REG_PSTATE, EL1H)
+    raw.uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*SPSR, 0))
+    assert raw.run() == [11]
+    raw.uc.reg_write(arm64.UC_ARM64_REG_PSTATE, EL0T)
+    assert raw.run() == [11]  # EL1 still
+    raw.uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*SPSR, 0))
+    assert raw.run() == [1]
+    assert CP_NAMES[-1] == "SPSR_EL1"
+
+
+def test_exceptions_are_numbered_as_qemu_does() -> None:
+    raw = Raw()
+    for word, number in ((a64.UDF, 1), (a64.SVC(0), 2), (a64.BRK(0), 7), (a64.HVC(0), 11), (a64.SMC(0), 13)):
+        raw.put(word)
+        raw.uc.ctl_flush_tb()
+        assert raw.run() == [number]
+
+
+def test_a_write_to_ttbr_from_outside_does_not_flush_and_an_msr_does() -> None:
+    """Why EL2's register writes flush themselves (Core), and a guest's need not."""
+    raw = Raw(a64.LDR(0, 1), a64.HVC(1))
+    raw.uc.reg_write(arm64.UC_ARM64_REG_X1, BASE + 0x8000)
+    raw.run()
+    first = len(raw.fills)
+    raw.uc.reg_write(arm64.UC_ARM64_REG_TTBR0_EL1, 5 << 48)
+    raw.run()
+    assert len(raw.fills) == first > 0
+    raw.put(a64.msr("TTBR0_EL1", 2), a64.LDR(0, 1), a64.HVC(1))
+    raw.uc.ctl_flush_tb()
+    raw.uc.reg_write(arm64.UC_ARM64_REG_X2, 6 << 48)
+    raw.fills.clear()
+    raw.run()
+    assert BASE + 0x8000 in raw.fills
+
+
+def test_the_engine_tells_host_time_unless_it_is_asked_not_to() -> None:
+    raw = Raw(a64.mrs(0, "CNTVCT_EL0"), a64.mrs(1, "CNTVCT_EL0"), a64.HVC(1))
+
+    def mrs(uc: Uc, register: int, _cp_reg: object, _user: object) -> bool:
+        uc.reg_write(register, 77)
+        return True
+
+    raw.run()
+    assert raw.read("X0") > 0  # the host's
+    raw.uc.hook_add(UC_HOOK_INSN, mrs, None, 1, 0, arm64.UC_ARM64_INS_MRS)
+    raw.uc.ctl_flush_tb()
+    raw.run()
+    assert (raw.read("X0"), raw.read("X1")) == (77, 77)
+
+
+def test_what_is_kept_where_is_found_by_making_it_take_a_value() -> None:
+    found = engine.offsets()
+    assert found.syndrome % 4 == found.exclusive % 8 == found.invalid_address % 8 == 0
+    assert len(set(found)) == 3
+    memory = (ctypes.c_uint32 * 4)(1, 2, 3, 4)
+    assert engine._find(ctypes.addressof(memory), 16, 3, 4, "three") == 8
+    with pytest.raises(EngineError, match="five not found in 16 bytes"):
+        engine._find(ctypes.addressof(memory), 16, 5, 4, "five")
+
+
+def test_a_status_other_than_ok_is_an_engine_error() -> None:
+    raw = Raw()
+    with pytest.raises(EngineError, match="uc_mem_map_ptr"):
+        engine.map_memory(raw.uc, BASE, np.zeros(4096, np.uint8))  # mapped already
+
+
+def test_a_core_has_one_to_sixteen_list_registers() -> None:
+    memory = PhysicalMemory(RAM, 4096)
+    for count in (0, 17):
+        with pytest.raises(EngineError, match=f"core: {count} list registers"):
+            Core(memory, GICV, list_registers=count)
+    assert int(Core(memory, GICV, list_registers=16).record.lr_count) == 16
+
+
+# ── registers by name ────────────────────────────────────────────────────────────────────────────────────────────────
+
+TIMERS = (
+    "CNTVOFF_EL2",
+    *(f"CNT{t}_{n}" for t, el in (("V", 0), ("P", 0), ("HP", 2)) for n in (f"CTL_EL{el}", f"CVAL_EL{el}")),
+)
+VECTOR_NAMES = tuple(f"V{n}" for n in range(32))
+NAMES = tuple(name for name in REG_NAMES + CP_NAMES + TIMERS + VECTOR_NAMES if name != "SP")
+LEGAL = {  # what a core can hold where not every bit exists, or where any bit would matter to the run
+    "PC": CODE,
+    "PSTATE": EL1T | 0x6000_0000,
+    "VBAR_EL1": VECTORS,
+    "SCTLR_EL1": SCTLR,
+    "HCR_EL2": HCR,
+    "VTCR_EL2": VTCR,
+    "FPCR": 0x0700_0000,
+    "FPSR": 0x0800_001F,
+    "CPACR_EL1": 3 << 20,
+    "MDSCR_EL1": 1 << 12,
+    "SCR_EL3": 0x531,
+    "MDCR_EL2": 1 << 6,
+    "CPTR_EL2": 0x33FF,
+    "CNTKCTL_EL1": 0x303,
+    "CSSELR_EL1": 2,
+    "CONTEXTIDR_EL1": 0x1234_5678,
+    "TCR_EL1": 0x35_8019_0019,
+    "VMPIDR_EL2": 0x8000_0001,
+    "VPIDR_EL2": 0x410F_D083,
+    "HPFAR_EL2": 0x1230,
+    **{name: 2 for name in TIMERS if "CTL" in name},
+}
+
+
+def values(rig: Rig, seed: int) -> dict[str, int]:
+    """A different value for every register; the VTTBR stays, so that code can run."""
+    rng = random.Random(seed)
+    found = {name: LEGAL.get(name, rng.getrandbits(128 if name in VECTOR_NAMES else 64)) for name in NAMES}
+    return found | {"VTTBR_EL2": 1 << 48 | rig.stage2}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_register_reads_back_what_was_written_in_any_order(rig: Rig, seed: int) -> None:
+    wanted = values(rig, seed)
+    order = list(wanted)
+    random.Random(seed).shuffle(order)
+    rig.load([a64.NOP, a64.HVC(1)])
+    rig.core.code_changed()
+    for name in order:
+        rig.core.write(name, wanted[name])
+    assert {name: rig.core.read(name) for name in NAMES} == wanted
+    assert rig.core.read("SP") == wanted["SP_EL0"]
+    assert rig.hvc() == 1
+    wanted["PC"] += 8
+    found = {name: rig.core.read(name) for name in NAMES}
+    found["HCR_EL2"] &= ~(1 << 7)
+    assert {name for name in NAMES if found[name] != wanted[name]} == set()
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("PSTATE", "SP_EL0", "SP_EL1"))))
+@pytest.mark.parametrize("pstate", [EL0T, EL1T, EL1H])
+def test_stack_pointers_go_to_their_banks_in_any_order(rig: Rig, pstate: int, order: tuple[str, ...]) -> None:
+    wanted = {"PSTATE": pstate, "SP_EL0": 0x1000, "SP_EL1": 0x2000}
+    for before in (EL1H, EL0T):
+        rig.core.write("PSTATE", before)
+        for name in order:
+            rig.core.write(name, wanted[name])
+        assert rig.read(*wanted) == tuple(wanted.values())
+        assert rig.core.read("SP") == (0x2000 if pstate == EL1H else 0x1000)
+    rig.load([0x910003E5, a64.SVC(1)])  # mov x5, sp
+    rig.core.write("PC", CODE)
+    assert rig.vector() == {EL0T: 0x400, EL1T: 0, EL1H: 0x200}[pstate]
+    assert rig.read("X5", "SP_EL0", "SP_EL1") == (0x2000 if pstate == EL1H else 0x1000, 0x1000, 0x2000)
+
+
+def test_the_guest_sees_what_el2_wrote_and_el2_what_the_guest_wrote(rig: Rig) -> None:
+    """By the guest's own MRS and MSR, for each register it can reach."""
+    names = [*REG_NAMES[REG_NAMES.index("ELR_EL1") :], "CONTEXTIDR_EL1", "CSSELR_EL1", "CNTKCTL_EL1", "SPSR_EL1"]
+    names = [
+        name for name in names if name in REGISTERS and name not in ("VBAR_EL1", "TTBR0_EL1", "TTBR1_EL1", "PAR_EL1")
+    ]
+    rig.core.write("CPACR_EL1", 3 << 20)
+    for name in names:
+        value = LEGAL.get(name, 0x1234_5678)
+        rig.start(
+            a64.mrs(2, name), a64.msr(name, 3), a64.ISB, a64.HVC(1), X3=value ^ 1 << 12 if name == "MDSCR_EL1" else 0
+        )
+        rig.core.write(name, value)
+        assert rig.hvc() == 1
+        assert rig.core.read("X2") == value, name
+        assert rig.core.read(name) == 0, name
+
+
+def test_an_unknown_register_is_one_line(rig: Rig) -> None:
+    for use in (lambda: rig.core.read("X31"), lambda: rig.core.write("ESR_EL2", 1)):
+        with pytest.raises(EngineError, match=r"core: no register named '(X31|ESR_EL2)'; names are the architecture's"):
+            use()
+
+
+def test_registers_the_core_does_not_have_read_zero_and_damage_nothing(rig: Rig) -> None:
+    """AFSR0, AFSR1, AMAIR: Unicorn has no storage for them."""
+    for name in ("AFSR0_EL1", "AFSR1_EL1", "AMAIR_EL1"):
+        assert name not in NAMES
+        rig.start(a64.msr(name, 3), a64.mrs(2, name), a64.HVC(1), X0=0xA0, X1=0xA1, X2=5, X3=(1 << 64) - 1)
+        assert rig.hvc() == 1
+        assert rig.read("X0", "X1", "X2", "X3") == (0xA0, 0xA1, 0, (1 << 64) - 1)
+
+
+def test_vector_registers_survive_another_guests(rig: Rig) -> None:
+    rig.core.write("CPACR_EL1", 3 << 20)
+    rig.core.write("V5", 0x1111_2222_3333_4444_5555_6666_7777_8888)
+    rig.start(0x4EA51CA6, a64.HVC(1))  # mov v6.16b, v5.16b
+    assert rig.hvc() == 1
+    assert rig.core.read("V6") == 0x1111_2222_3333_4444_5555_6666_7777_8888
+
+
+# ── between EL2 and the guest ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("leave", [False, True], ids=["undisturbed", "left and returned to"])
+def test_a_return_to_the_guest_clears_the_exclusive_monitor(rig: Rig, leave: bool) -> None:
+    rig.start(a64.LDXR(2, 1), a64.HVC(1) if leave else a64.NOP, a64.STXR(3, 4, 1), a64.HVC(2), X1=DATA, X3=9, X4=0x55)
+    rig.memory.write(DATA, 0)
+    if leave:
+        assert rig.hvc() == 1
+    assert rig.hvc() == 2
+    assert rig.core.read("X3") == leave
+    assert rig.memory.read(DATA) == (0 if leave else 0x55)
+
+
+def test_a_horizon_also_clears_it(rig: Rig) -> None:
+    """Whatever the reason: the other persona may have run in between."""
+    rig.start(a64.LDXR(2, 1), a64.B(4), a64.NOP, a64.STXR(3, 4, 1), a64.HVC(2), X1=DATA, X4=0x55)
+    assert rig.run(rig.core.now + 1) == HORIZON
+    assert rig.hvc() == 2
+    assert rig.core.read("X3") == 1
+
+
+def test_code_the_host_writes_needs_to_be_announced(rig: Rig) -> None:
+    rig.start(a64.HVC(1))
+    assert rig.hvc() == 1
+    rig.load([a64.HVC(2)])
+    rig.core.write("PC", CODE)
+    assert rig.hvc() == 1  # the cached block: a loader or DMA must say what it did
+    rig.core.code_changed()
+    rig.core.write("PC", CODE)
+    assert rig.hvc() == 2
+
+
+@pytest.mark.parametrize("invalidate", ["IC IVAU", "IC IALLU", "IC IALLUIS"])
+def test_code_written_under_another_address_runs_after_ic(rig: Rig, invalidate: str) -> None:
+    """A JIT with two mappings: Unicorn tracks dirty pages by virtual address, and would run the old code."""
+    lower, _ = rig.mmu_on()
+    alias, target = 0x1_0000_0000, CODE + 0x1000
+    rig.map(lower, alias, target | S1_RW, 3)
+    rig.load([a64.HVC(0x11)], target)
+    rig.start(a64.BR(4), X4=target)
+    assert rig.hvc() == 0x11
+    words = [a64.STRW(2, 1), a64.sys("DC CVAU", 1), a64.DSB]
+    words += [a64.sys(invalidate, 4 if invalidate == "IC IVAU" else 31), a64.DSB, a64.ISB, a64.BR(4)]
+    rig.start(words, X1=alias, X2=a64.HVC(0x22), X4=target)
+    before = rig.core.retired
+    assert rig.hvc() == 0x22
+    assert rig.core.retired - before == 8
+
+
+def test_code_at_reads_through_the_guests_translation_and_marks_nothing(rig: Rig) -> None:
+    lower, _ = rig.mmu_on()
+    rig.start(a64.NOP, a64.HVC(0x77))
+    alias = 0x1_0000_0000
+    rig.map(lower, alias, CODE | S1_RW, 3)
+    fills, walks = int(rig.core.record.fills), int(rig.core.record.walks)
+    assert (rig.core.code_at(CODE + 4), rig.core.code_at(alias + 4)) == (a64.HVC(0x77), a64.HVC(0x77))
+    assert (rig.core.code_at(0x2_0000_0000), rig.core.code_at(1 << 60)) == (0, 0)
+    assert not rig.core.record.tlb_context.any()
+    assert (int(rig.core.record.fills), int(rig.core.record.walks)) == (fills, walks)
+
+
+def test_a_tlbi_empties_the_engines_own_tlb_whatever_it_names() -> None:
+    """A page inside a block mapping: Unicorn would drop only that page."""
+    rig = Rig()
+    rig.mmu_on()
+    words = [a64.LDR(0, 1), a64.LDR(0, 1), a64.sys("TLBI VAE1", 2), a64.DSB, a64.LDR(0, 1), a64.HVC(1)]
+    rig.start(words, X1=DATA, X2=0x7000_0000 >> 12)
+    fills = int(rig.core.record.fills)
+    walks = int(rig.core.record.walks)
+    assert rig.hvc() == 1
+    assert int(rig.core.record.fills) - fills >= 3  # code, data, data again
+    assert int(rig.core.record.walks) - walks == 1  # but one block holds them all, and the architecture forgot nothing
+
+
+def test_identification_registers_can_be_el2s(rig: Rig) -> None:
+    rig.start(
+        a64.mrs(2, "MIDR_EL1"), a64.mrs(3, "MPIDR_EL1"), a64.HVC(1), VPIDR_EL2=0x1234_5678, VMPIDR_EL2=0x8000_0003
+    )
+    assert rig.hvc() == 1
+    assert rig.read("X2", "X3") == (0x1234_5678, 0x8000_0003)
+
+
+def test_two_cores_share_nothing() -> None:
+    """One engine a core: registers, memory, time and the TLB are each one's own."""
+    rigs = [Rig(), Rig()]
+    for number, rig in enumerate(rigs):
+        rig.memory.write(DATA, number)
+        rig.start(a64.LDR(0, 1), a64.HVC(number), X1=DATA)
+    assert [rig.hvc() for rig in rigs] == [0, 1]
+    assert [rig.core.read("X0") for rig in rigs] == [0, 1]
+    rigs[0].core.skip(1000)
+    assert rigs[1].core.now == 2
