@@ -11,7 +11,7 @@ __all__ = ["KEYS", "clock", "console", "exits", "people", "spark"]
 
 KEYS = "[b]Tab[/b] switch  [b]F1[/b] help  [b]F2[/b] picture  [b]F10[/b] end"
 BARS = " ▁▂▃▄▅▆▇█"
-POINTS = 16  # of a share's history
+POINTS = 20  # of a share's history
 STATUS = {"running": "bright_black", "stopped": "bold orange1", "off": "bright_black italic"}
 
 
