@@ -16,11 +16,11 @@ from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.board import Machine
 from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
 from minivisor.machine.state import WORD
-from minivisor.stages import ListRegister, Stages
+from minivisor.stages import ListRegister
 from minivisor.trace.records import IrqEvent
 from minivisor.trace.store import Trace
 
-__all__ = ["Interrupts", "decode_list_register", "encode_list_register", "timer_deadline"]
+__all__ = ["Interrupts", "decode_list_register", "encode_list_register"]
 
 TICK = 16  # ns
 HCR_EN, HCR_UIE = 1, 2  # GICH_HCR
@@ -51,17 +51,6 @@ def decode_list_register(value: int) -> ListRegister:
         physical=value >> 10 & 0x3FF if hardware else None,
         eoi_maintenance=not hardware and bool(value & EOI),
     )
-
-
-def timer_deadline(stages: Stages, registers: dict[str, int], now: int) -> tuple[bool, bool, int | None]:
-    """Both guest timers of a vCPU that is not loaded: (virtual line, physical line, next deadline in ns or None)."""
-    ticks = now // TICK
-    virtual, first = stages.vtimer(
-        registers.get("CNTV_CVAL_EL0", 0), registers.get("CNTV_CTL_EL0", 0), registers.get("CNTVOFF_EL2", 0), ticks
-    )
-    physical, second = stages.vtimer(registers.get("CNTP_CVAL_EL0", 0), registers.get("CNTP_CTL_EL0", 0), 0, ticks)
-    deadlines = [deadline * TICK for deadline in (first, second) if deadline is not None]
-    return virtual, physical, min(deadlines, default=None)
 
 
 class Interrupts:

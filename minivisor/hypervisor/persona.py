@@ -24,7 +24,6 @@ from minivisor.hypervisor.aborts import Bus
 from minivisor.hypervisor.distributor import Distributor
 from minivisor.hypervisor.guest_tree import Framebuffer, guest_tree
 from minivisor.hypervisor.image import Image
-from minivisor.hypervisor.interrupts import timer_deadline
 from minivisor.hypervisor.ownership import Ownership
 from minivisor.hypervisor.placement import TABLE_PAGES, Placement
 from minivisor.hypervisor.rtc import Rtc
@@ -235,7 +234,7 @@ class Persona:
     def next_event(self, now: int) -> int | None:
         """When a device or a timer of a vCPU that is not loaded will raise its line by itself, in ns; None for never."""
         deadlines = [self.rtc.deadline]
-        deadlines += [timer_deadline(self.stages, vcpu.state, now)[2] for vcpu in self.vcpus if vcpu.status == "waiting"]
+        deadlines += [vcpu.timers(now)[2] for vcpu in self.vcpus if vcpu.status == "waiting"]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wake(self, now: int) -> bool:
@@ -245,7 +244,7 @@ class Persona:
         for vcpu in self.vcpus:
             if vcpu.status != "waiting":
                 continue
-            virtual, physical, _ = timer_deadline(self.stages, vcpu.state, now)
+            virtual, physical, _ = vcpu.timers(now)
             self.vgic.set_line(VIRTUAL_TIMER, virtual, vcpu.number)
             self.vgic.set_line(PHYSICAL_TIMER, physical, vcpu.number)
             if self.vgic.signals(vcpu.number):

@@ -17,6 +17,7 @@ PSTATE_EL1H_MASKED = 0x3C5  # EL1h, DAIF set: where PSCI starts a CPU (DEN0022, 
 SCTLR_EL1_RESET = 0x30D0_0800  # the RES1 bits of ARMv8.0 (DDI 0487, SCTLR_EL1): MMU and caches off
 MIDR_CORTEX_A72 = 0x410F_D083
 MPIDR_RES1 = 1 << 31
+TICK = 16  # ns
 RESET_STATE: State = {"PSTATE": PSTATE_EL1H_MASKED, "SCTLR_EL1": SCTLR_EL1_RESET, "VPIDR_EL2": MIDR_CORTEX_A72}
 
 
@@ -50,6 +51,15 @@ class VirtualCpu:
         }
         self.list_registers, self.interface = (), (0, 0, 0)
         self.status, self.since = "ready", now
+
+    def timers(self, now: int) -> tuple[bool, bool, int | None]:
+        """Both guest timers while it is not loaded: (virtual line, physical line, next deadline in ns or None)."""
+        state, vtimer, ticks = self.state, self.persona.stages.vtimer, now // TICK
+        compare, control = state.get("CNTV_CVAL_EL0", 0), state.get("CNTV_CTL_EL0", 0)
+        virtual, first = vtimer(compare, control, state.get("CNTVOFF_EL2", 0), ticks)
+        physical, second = vtimer(state.get("CNTP_CVAL_EL0", 0), state.get("CNTP_CTL_EL0", 0), 0, ticks)
+        deadlines = [deadline * TICK for deadline in (first, second) if deadline is not None]
+        return virtual, physical, min(deadlines, default=None)
 
     def view(self, foreground: bool = False, x: tuple[int, ...] = (0,) * 31, pc: int = 0) -> View:
         """What handlers and schedulers see of it."""
