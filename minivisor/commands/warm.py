@@ -13,7 +13,7 @@ __all__ = ["command"]
 def command() -> None:
     """Compile the hot loops now, so that the next start is quick. Does nothing when they are compiled already."""
     start = time.perf_counter()
-    from minivisor.machine import warm  # Numba and the engine: imported by those who use them only
+    from minivisor.machine.warm import warm  # Numba and the engine: imported by those who use them only
 
-    warm.warm()
+    warm()
     click.echo(f"warm: the hot loops are compiled ({time.perf_counter() - start:.1f} s)")

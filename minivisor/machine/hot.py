@@ -226,7 +226,7 @@ else:
 
     def array_at(address: Any, length: Any) -> np.ndarray:
         """uint64[length] over the memory at a host address."""
-        return _shared[int(address)]  # type: ignore[no-any-return]
+        return _shared[int(address)]
 
 
 _CTYPES: dict[str, Any] = {"u64": ctypes.c_uint64, "u32": ctypes.c_uint32, "void": None}
