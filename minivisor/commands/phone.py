@@ -89,7 +89,7 @@ def _script(typed: tuple[str, ...], switches: tuple[str, ...], limit: int | None
 
 
 def _build(options: dict[str, Any]) -> Phone:
-    """Power the phone on. The first time ever, that compiles the hot loops."""
+    """Power the phone on, and run its first nanosecond: what must be compiled is compiled while somebody says why."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -100,7 +100,9 @@ def _build(options: dict[str, Any]) -> Phone:
         memory = {"memory": parse_size(options["memory"])}
         people = [{**memory, **(parse_person(options[who]) if options[who] else {})} for who in ("personal", "work")]
         machine: dict[str, Any] = {name: options[name] for name in ("board", "mmu", "seed", "list_registers", "guest")}
-        return Phone(people[0], people[1], **(machine | parts(options)))
+        phone = Phone(people[0], people[1], **(machine | parts(options)))
+        phone.session.advance(1)
+        return phone
 
 
 def _headless(phone: Phone, limit: int) -> None:

@@ -11,11 +11,12 @@ __all__ = ["KEYS", "clock", "console", "exits", "people", "spark"]
 
 KEYS = "[b]Tab[/b] switch  [b]F1[/b] help  [b]F2[/b] picture  [b]F10[/b] end"
 BARS = " ▁▂▃▄▅▆▇█"
-POINTS = 20  # of a share's history
+POINTS = 8, 48  # of a share's history: at least, at most
+OTHERS = 34  # columns that the rest of its line needs
 STATUS = {"running": "bright_black", "stopped": "bold orange1", "off": "bright_black italic"}
 
 
-def spark(history: tuple[float, ...], points: int = POINTS) -> str:
+def spark(history: tuple[float, ...], points: int) -> str:
     """A share's history, 0 to 1 each, as `points` bars; whatever is not nothing can be seen."""
     bars = [BARS[0 if share <= 0 else max(1, round(min(share, 1.0) * (len(BARS) - 1)))] for share in history[-points:]]
     return "".join(bars).rjust(points)
@@ -31,15 +32,16 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 or share == 0 else "<0.1%"
 
 
-def people(snapshot: Snapshot) -> Table:
-    """Who there is, who is in front, and who has the core."""
+def people(snapshot: Snapshot, columns: int) -> Table:
+    """Who there is, who is in front, and who has the core, now and as far back as the columns reach."""
+    points = min(max(columns - OTHERS, POINTS[0]), POINTS[1])
     table = Table.grid(padding=(0, 1), expand=True)
     for justify in ("left", "left", "right", "right"):
         table.add_column(justify=justify, no_wrap=True)
     for persona in snapshot.personas:
         state = "in front" if persona.foreground and persona.status == "running" else persona.status
         style = "bold green" if state == "in front" else STATUS[persona.status]
-        history = Text(spark(persona.history), style=f"#{persona.colour:06x}")
+        history = Text(spark(persona.history, points), style=f"#{persona.colour:06x}")
         table.add_row(_name(persona), Text(state, style), history, _percent(persona.share))
     return table
 

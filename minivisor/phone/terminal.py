@@ -191,7 +191,7 @@ class PhoneApp(App[None]):
         self._frame.styles.border = ("round", f"#{snapshot.front.colour:06x}")
 
     def _show_numbers(self, snapshot: Snapshot) -> None:
-        self._people.update(sidebar.people(snapshot))
+        self._people.update(sidebar.people(snapshot, self._people.content_size.width))
         self._exits.update(sidebar.exits(snapshot))
         self._clock.update(sidebar.clock(snapshot))
         for console, persona in zip(self._consoles, snapshot.personas, strict=True):

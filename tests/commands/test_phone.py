@@ -21,7 +21,9 @@ def phone(capsys):
 
 def test_headless_sums_up(phone, tmp_path):
     png, trace = tmp_path / "a.png", tmp_path / "a.trace"
-    status, out, err = phone("--headless", "--for", "200ms", "--personal", "Ada,teal", "--png", str(png), "--trace", str(trace))
+    status, out, err = phone(
+        "--headless", "--for", "200ms", "--personal", "Ada,teal", "--png", str(png), "--trace", str(trace)
+    )
     assert (status, err) == (0, "")
     assert out.startswith("0.200 s virtual") and "Ada" in out and "Trapped WFI or WFE" in out
     with Image.open(png) as image:
@@ -38,7 +40,18 @@ def test_json_is_all_there_is_on_stdout(phone):
 
 
 def test_a_script_plays_and_two_runs_are_one(phone):
-    arguments = ("--headless", "--for", "300ms", "--type", "ab@150ms", "--switch", "180ms", "--type", "P@200ms", "--json")
+    arguments = (
+        "--headless",
+        "--for",
+        "300ms",
+        "--type",
+        "ab@150ms",
+        "--switch",
+        "180ms",
+        "--type",
+        "P@200ms",
+        "--json",
+    )
     (_, first, _), (status, second, _) = phone(*arguments), phone(*arguments)
     one, two = json.loads(first), json.loads(second)
     assert one["digest"] == two["digest"] and one["instructions"] == two["instructions"]
@@ -54,7 +67,9 @@ def test_without_a_terminal_it_is_headless_and_says_so(phone):
 
 
 def test_the_engines_of_the_scheduler_can_be_chosen(phone):
-    status, out, _ = phone("--headless", "--for", "20ms", "--scheduler", "round-robin", "--list-registers", "1", "--mmu", "unicorn")
+    status, out, _ = phone(
+        "--headless", "--for", "20ms", "--scheduler", "round-robin", "--list-registers", "1", "--mmu", "unicorn"
+    )
     assert status == 0 and "mmu unicorn" in out
 
 

@@ -17,11 +17,15 @@ EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 PHDR = struct.Struct("<IIQQQQQQ")
 
 
-def elf(segments, *, entry=0x4020_0000, machine=183, kind=2, ident=b"\x7fELF\x02\x01\x01", phnum=None, body=b"\x00" * 64):
+def elf(
+    segments, *, entry=0x4020_0000, machine=183, kind=2, ident=b"\x7fELF\x02\x01\x01", phnum=None, body=b"\x00" * 64
+):
     """A small ELF: headers, then `body`. segments: (paddr, offset, filesz, memsz); offsets from the start of the body."""
     start = EHDR.size + PHDR.size * len(segments)
     count = len(segments) if phnum is None else phnum
-    header = EHDR.pack(ident.ljust(16, b"\0"), kind, machine, 1, entry, EHDR.size, 0, 0, EHDR.size, PHDR.size, count, 0, 0, 0)
+    header = EHDR.pack(
+        ident.ljust(16, b"\0"), kind, machine, 1, entry, EHDR.size, 0, 0, EHDR.size, PHDR.size, count, 0, 0, 0
+    )
     table = [PHDR.pack(1, 5, start + offset, pa, pa, size, memory, 4096) for pa, offset, size, memory in segments]
     return header + b"".join(table) + body
 
@@ -133,9 +137,25 @@ def test_no_mutated_elf_escapes(tmp_path_factory, changes, length):
             assert len(content) <= size and RAM <= address and address + size <= RAM + SIZE
 
 
-FIELDS = [(4, 1), (5, 1), (16, 2), (18, 2), (24, 8), (32, 8), (40, 8), (52, 2), (54, 2), (56, 2), (58, 2), (60, 2), (62, 2)]
+FIELDS = [
+    (4, 1),
+    (5, 1),
+    (16, 2),
+    (18, 2),
+    (24, 8),
+    (32, 8),
+    (40, 8),
+    (52, 2),
+    (54, 2),
+    (56, 2),
+    (58, 2),
+    (60, 2),
+    (62, 2),
+]
 FIELDS += [(64 + offset, size) for offset, size in ((0, 4), (8, 8), (16, 8), (24, 8), (32, 8), (40, 8), (48, 8))]
-NASTY = st.sampled_from([0, 1, 0x7F, 0xFFFF, 0xFFFF_FFFF, 1 << 31, 1 << 32, 1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+NASTY = st.sampled_from(
+    [0, 1, 0x7F, 0xFFFF, 0xFFFF_FFFF, 1 << 31, 1 << 32, 1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
+)
 
 
 @given(lies=st.lists(st.tuples(st.sampled_from(FIELDS), NASTY), min_size=1, max_size=4))
