@@ -121,6 +121,7 @@ class Persona:
         check = self._ledger.checker(self.owner)
         self.stage2 = Stage2(self.tables, check, self.stages.map_page, self.stages.unmap)
         self._ledger.claim(self.owner, self.pa, self.settings.memory)
+        self._scrubbed = True  # free pages are: to clear them again would make the host back every one
         self.stage2.map(RAM, self.pa, self.settings.memory, "rwx")
         self.stage2.map(GICV, self.machine.board.gicv_base, GICV_SIZE, "device-rw")
         self.vttbr = self.vmid << 48 | self.tables.root
@@ -167,7 +168,9 @@ class Persona:
 
     def power_on(self, now: int) -> None:
         """Load the image into zeroed RAM, write the device tree, start vCPU 0."""
-        self.span(RAM, self.settings.memory)[:] = 0
+        if not self._scrubbed:
+            self.span(RAM, self.settings.memory)[:] = 0
+        self._scrubbed = False
         for address, content, _size in self.image.pieces:
             self.span(address, len(content))[:] = np.frombuffer(content, np.uint8)
         tree = self._device_tree()
