@@ -19,11 +19,12 @@ from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import is_unprivileged
 from minivisor.machine.timer import read_timer, write_timer
 from minivisor.machine.tlb import MISS, evict_asid, evict_va, insert, lookup
-from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, stage1, translate, untagged
+from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, WXN, stage1, translate, untagged
 
 __all__ = ["count_block", "fill_tlb", "flush_engine_tlb", "peek", "read_system", "system", "take", "write_system"]
 
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
+EIGHT = np.uint64(8)
 EXTERNAL_ABORT = np.uint64(0x110)  # synchronous external abort, not on a walk: FSC 0x10
 MEM_READ, MEM_WRITE, MEM_FETCH = np.uint64(16), np.uint64(17), np.uint64(18)  # uc_mem_type
 ATTEND_CODE, ATTEND_FAULT = np.uint64(1), np.uint64(2)
@@ -221,8 +222,8 @@ def _el0_may(core, crm, op2):  # type: ignore[no-untyped-def]
 @callback("u32", "u64", "u32", "u64", "u64")
 def read_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
     """uc_cb_insn_sys_t for MRS: the counter and the timers, op0=3 op1=3 CRn=14; anything else is Unicorn's own."""
-    crn, op1 = load32(encoding), load32(encoding + np.uint64(12))
-    if crn != np.uint64(14) or op1 != THREE:
+    crn, op0, op1 = load32(encoding), load32(encoding + EIGHT), load32(encoding + np.uint64(12))
+    if crn != np.uint64(14) or op0 != THREE or op1 != THREE:
         return np.uint32(0)
     core = core_at(user)
     crm, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(16))
@@ -237,12 +238,12 @@ def read_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
 @callback("u32", "u64", "u32", "u64", "u64")
 def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
     """uc_cb_insn_sys_t for MSR: timers are ours; after SCTLR, TCR or a TTBR (CRn 1, 2) the regime is read again."""
-    crn, op1 = load32(encoding), load32(encoding + np.uint64(12))
+    crn, op0, op1 = load32(encoding), load32(encoding + EIGHT), load32(encoding + np.uint64(12))
     core = core_at(user)
     if crn == ONE or crn == TWO:
         core.regime_stale = ONE
         return np.uint32(0)
-    if crn != np.uint64(14) or op1 != THREE:
+    if crn != np.uint64(14) or op0 != THREE or op1 != THREE:
         return np.uint32(0)
     crm, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(16))
     if not _el0_may(core, crm, op2):
@@ -283,7 +284,7 @@ def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
             core.cp[CP.TCR_EL1].val,
             core.reg[REG.TTBR0_EL1],
             core.reg[REG.TTBR1_EL1],
-            False,
+            sctlr & WXN != ZERO,
             core.cp[CP.VTTBR_EL2].val,
             core.cp[CP.VTCR_EL2].val,
             core.cp[CP.HCR_EL2].val & ONE,

@@ -34,6 +34,7 @@ __all__ = [
     "S2_SHIFT",
     "TRANSLATION",
     "WRITE",
+    "WXN",
     "stage1",
     "stage1_permissions",
     "stage2",
