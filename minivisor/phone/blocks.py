@@ -1,7 +1,7 @@
 """Pictures in a terminal: a character cell is two pixels, "▀" with the upper one as ink and the lower one as paper.
 
 A cell is about twice as high as it is wide, so the pixels come out square. A picture is scaled by a whole factor, up or
-down, so that it stays crisp; only where that would waste the room there is, it is shrunk to measure.
+down, so that it stays crisp; where that would waste room, or where strokes would vanish anyway, it is shrunk to measure.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.style import Style
 __all__ = ["UPPER_HALF", "fit", "half_blocks"]
 
 UPPER_HALF = "▀"
+CRISP = 3  # times smaller: beyond it a font's strokes fall between the pixels
 WASTE = 1.1  # a whole factor may leave a tenth of the room empty
 
 
@@ -29,7 +30,7 @@ def fit(picture: np.ndarray, columns: int, rows: int) -> np.ndarray:
         whole = int(factor)
         return picture.repeat(whole, axis=0).repeat(whole, axis=1)[: 2 * rows]
     whole = math.ceil(1 / factor)
-    if whole * factor < WASTE:
+    if whole <= CRISP and whole * factor < WASTE:
         small = np.asarray(Image.fromarray(picture).reduce(whole))
         return small[: len(small) & ~1]
     size = max(1, round(width * factor)), max(2, round(height * factor / 2) * 2)

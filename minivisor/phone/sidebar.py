@@ -62,7 +62,7 @@ def clock(snapshot: Snapshot) -> Text:
     text = Text()
     parts = ((f"{snapshot.now / 1e9:.1f} s", "virtual"), (f"{snapshot.speed:.2f}×", "real time"))
     for value, unit in (*parts, (f"{snapshot.switches:,.0f}", "switches/s")):
-        text.append(f"{value} ", "bold").append(f"{unit}   ", "bright_black")
+        text.append(f"{value} ", "bold").append(f"{unit}  ", "bright_black")
     return text
 
 
@@ -70,4 +70,4 @@ def console(persona: PersonaView, lines: int) -> Text:
     """The last lines a persona printed."""
     prefix = f"{persona.name}: "
     shown = [line.removeprefix(prefix) for line in persona.console[-max(lines, 1) :]]
-    return Text("\n".join(shown), style="grey70", no_wrap=True, overflow="ellipsis")
+    return Text("\n".join(shown), style="grey70")

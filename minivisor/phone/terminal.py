@@ -15,6 +15,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -39,7 +40,8 @@ from minivisor.phone.worker import Worker
 
 __all__ = ["PhoneApp", "bytes_of", "show"]
 
-FRAMES = 15  # looks at the newest snapshot in a second
+FRAMES = 15  # looks at the newest snapshot in a second, for the panel
+NUMBERS = 4  # and for everything else: digits that change faster cannot be read
 SIDEBAR = 46  # columns that the numbers need; the phone gets what is left, up to its own size
 ARROWS = {"up": b"\x1b[A", "down": b"\x1b[B", "right": b"\x1b[C", "left": b"\x1b[D"}
 NAMED = {"enter": b"\r", "backspace": b"\x7f", "escape": b"\x1b", "delete": b"\x1b[3~", **ARROWS}
@@ -88,13 +90,21 @@ class Panel(Widget):
         """Show a new frame, if anything in it is new."""
         self._picture = snapshot.picture
         if self._drawn != (self._picture.tobytes(), self.size):
+            before = self._rows
             self._draw()
-            self.refresh()
+            changed = [y for y, (old, new) in enumerate(zip_longest(before, self._rows)) if old != new]
+            if changed:
+                self.refresh(*(Region(0, self._top + y, self.size.width, 1) for y in changed))
 
     def _draw(self) -> None:
         width, height = self.size
         self._drawn = self._picture.tobytes(), self.size
         self._rows = half_blocks(fit(self._picture, width, height)) if width and height else []
+
+    @property
+    def _top(self) -> int:
+        """Where the first row goes, for the picture to be in the middle."""
+        return (self.size.height - len(self._rows)) // 2
 
     def on_resize(self) -> None:
         self._draw()
@@ -102,7 +112,7 @@ class Panel(Widget):
 
     def render_line(self, y: int) -> Strip:
         """One row of cells, in the middle of the widget."""
-        top = (self.size.height - len(self._rows)) // 2
+        top = self._top
         if not top <= y < top + len(self._rows):
             return Strip.blank(self.size.width, self.rich_style)
         row = Strip(self._rows[y - top])
@@ -145,6 +155,9 @@ class PhoneApp(App[None]):
         self._frame, self._panel = Vertical(id="phone"), Panel(worker.snapshot)
         self._people, self._exits, self._clock = Static(id="people"), Static(id="exits"), Static(id="clock")
         self._consoles = [Static(classes="console") for _ in worker.snapshot.personas]
+        for console, persona in zip(self._consoles, worker.snapshot.personas, strict=True):
+            console.border_title = f"{persona.name}: console"
+        self._exit_rows = -1
         self._keys = Static(sidebar.KEYS, id="keys")
 
     def get_default_screen(self) -> Screen[None]:
@@ -161,7 +174,9 @@ class PhoneApp(App[None]):
     def on_mount(self) -> None:
         self.worker.start()
         self.set_interval(1 / FRAMES, self.look)
+        self.set_interval(1 / NUMBERS, self.show_numbers)
         self.look()
+        self.show_numbers()
 
     def on_resize(self, event: events.Resize) -> None:
         self._arrange(event.size)
@@ -180,23 +195,25 @@ class PhoneApp(App[None]):
             self.exit()
             return
         snapshot = self.worker.snapshot
-        if snapshot is not self._shown:
-            self._shown = snapshot
-            self._panel.look(snapshot)
+        if self._shown is None or snapshot.front.name != self._shown.front.name:
             self._show_frame(snapshot)
-            self._show_numbers(snapshot)
+        self._shown = snapshot
+        self._panel.look(snapshot)
 
     def _show_frame(self, snapshot: Snapshot) -> None:
+        """Who is in front, on the phone's frame."""
         self._frame.border_title, self._frame.styles.border_title_color = snapshot.front.name, "white"
         self._frame.styles.border = ("round", f"#{snapshot.front.colour:06x}")
 
-    def _show_numbers(self, snapshot: Snapshot) -> None:
-        self._people.update(sidebar.people(snapshot, self._people.content_size.width))
-        self._exits.update(sidebar.exits(snapshot))
-        self._clock.update(sidebar.clock(snapshot))
+    def show_numbers(self) -> None:
+        """Everything beside the phone. Only a new class of exit needs the screen laid out anew."""
+        snapshot = self.worker.snapshot
+        self._people.update(sidebar.people(snapshot, self._people.content_size.width), layout=False)
+        self._exits.update(sidebar.exits(snapshot), layout=len(snapshot.exits) != self._exit_rows)
+        self._clock.update(sidebar.clock(snapshot), layout=False)
+        self._exit_rows = len(snapshot.exits)
         for console, persona in zip(self._consoles, snapshot.personas, strict=True):
-            console.border_title = f"{persona.name}: console"
-            console.update(sidebar.console(persona, console.content_size.height))
+            console.update(sidebar.console(persona, console.content_size.height), layout=False)
         if self.worker.over and not self._limited:
             self._keys.update("both personas have ended: F10 leaves, and prints the summary")
 

@@ -36,6 +36,7 @@ async def until(pilot, condition):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     pilot.app.look()
+    pilot.app.show_numbers()
     await pilot.pause()
 
 
