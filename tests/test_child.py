@@ -37,3 +37,18 @@ def test_control_c_leaves_the_child_time_to_end_by_itself(tmp_path: Path) -> Non
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=20) == 5
     assert ended.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no polite kill")
+def test_a_polite_kill_of_ours_ends_the_child_too(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    slow = f"import os, pathlib, time; pathlib.Path({str(ready)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    outer = f"import sys; from minivisor.commands import child; sys.exit(child.run([sys.executable, '-c', {slow!r}]))"
+    with subprocess.Popen([sys.executable, "-c", outer]) as process:
+        while not ready.exists() or not ready.read_text():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(timeout=20) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(ready.read_text()), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -59,3 +60,26 @@ def test_a_file_where_the_folder_should_be_is_one_line(
     taken.write_text("")
     assert cli.run(["study", "--dir", str(taken)]) == 2
     assert "--dir" in capsys.readouterr().err
+
+
+def test_lab_asks_nobody_for_news_or_updates(tmp_path: Path) -> None:
+    """The settings are ours, name what JupyterLab names, and reach it on the command line."""
+    settings = json.loads((study.SETTINGS / "overrides.json").read_text())
+    assert settings["@jupyterlab/apputils-extension:notification"] == {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    }
+    assert f"--LabApp.app_settings_dir={study.SETTINGS}" in study.lab_command(tmp_path, browser=False)
+
+
+@pytest.mark.needs("jupyterlab")
+def test_lab_knows_the_settings_we_override() -> None:
+    """A renamed setting would silently bring the question back."""
+    import jupyterlab
+
+    plugin = "schemas/@jupyterlab/apputils-extension/notification.json"
+    places = (Path(sys.prefix) / "share/jupyter/lab" / plugin, Path(jupyterlab.__file__).parent / plugin)
+    (schema,) = [json.loads(place.read_text()) for place in places if place.is_file()][:1]
+    assert {"fetchNews", "checkForUpdates", "doNotDisturbMode"} <= set(schema["properties"])
+    assert "false" in json.dumps(schema["properties"]["fetchNews"])

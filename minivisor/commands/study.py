@@ -17,6 +17,9 @@ import click
 from minivisor.commands import checkout, child
 from minivisor.errors import MissingPartError, OptionError, fault
 
+SETTINGS = Path(__file__).parent / "lab_settings"
+"""JupyterLab's defaults as we want them: no news, no question whether to fetch any, no look for updates: no network."""
+
 __all__ = ["command", "copy_material", "first_notebook", "lab_command"]
 
 
@@ -51,6 +54,7 @@ def lab_command(folder: Path, browser: bool) -> list[str]:
     notebook = first_notebook(folder)
     command += [f"--LabApp.default_url=/lab/tree/{notebook}"] if notebook else []
     command += [] if browser else ["--no-browser"]
+    command += [f"--LabApp.app_settings_dir={SETTINGS}", "--LabApp.extension_manager=readonly"]
     # In a container everybody is root. Jupyter's other guards stay as they are: loopback only, and a token.
     command += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
     return command

@@ -93,6 +93,7 @@ class Dispatch:
             self.hypervisor.stop(vcpu, StopReason.LIMIT, f"{NO_PROGRESS_LIMIT} exits in a row without one instruction retired")
 
     def _wait(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
+        self.hypervisor.interrupts.look(vcpu)
         if not vcpu.persona.vgic.signals(vcpu.number):
             vcpu.status = "waiting"
             self.hypervisor.put_away()

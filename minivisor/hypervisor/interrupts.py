@@ -67,8 +67,7 @@ class Interrupts:
     def enter(self, vcpu: VirtualCpu) -> None:
         """Flush: timer lines into the vGIC, the most urgent interrupts into list registers. Nearly free when nothing is up."""
         vgic = vcpu.persona.vgic
-        if self.attention:
-            self._timer_lines(vcpu)
+        self.look(vcpu)
         if not vgic.busy(vcpu.number):
             return
         registers, spilled = vgic.enter(vcpu.number, self._count)
@@ -83,6 +82,11 @@ class Interrupts:
 
     def _encode(self, registers: Sequence[ListRegister]) -> memoryview:
         return memoryview(array("Q", map(encode_list_register, registers)))
+
+    def look(self, vcpu: VirtualCpu) -> None:
+        """Bring the timer lines up to date: the guest may have silenced a timer since they were last seen, without an exit."""
+        if self.attention:
+            self._timer_lines(vcpu)
 
     def leave(self, vcpu: VirtualCpu) -> None:
         """Fold: what the guest acknowledged and completed goes back into the vGIC; the list registers are empty after."""
