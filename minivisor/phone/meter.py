@@ -133,6 +133,8 @@ class Meter:
     def _view(self, persona: Persona, share: float, history: deque[float]) -> PersonaView:
         foreground = persona is self._hypervisor.foreground
         colour, lines = persona.settings.colour, _last_lines(persona.console)
+        if persona.report:
+            lines = (*lines, persona.report.partition("\n")[0])  # the rest of it comes with the summary
         return PersonaView(persona.name, colour, status(persona), foreground, share, tuple(history), lines)
 
 

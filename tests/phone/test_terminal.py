@@ -147,7 +147,7 @@ def test_a_stopped_persona_is_said_and_the_end_of_both(phone):
     async def script(pilot, app):
         await pilot.press("P")
         await until(pilot, lambda: app.worker.snapshot.personas[0].status == "stopped")
-        assert "stopped" in text(app)
+        assert "'Ada' stopped: it takes the same exception" in text(app)
         await pilot.press("tab")
         await pilot.press("O")
         await until(pilot, lambda: app.worker.over and app.worker.snapshot.personas[1].status == "off")
