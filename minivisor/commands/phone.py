@@ -99,7 +99,8 @@ def _build(options: dict[str, Any]) -> Phone:
 
         memory = {"memory": parse_size(options["memory"])}
         people = [{**memory, **(parse_person(options[who]) if options[who] else {})} for who in ("personal", "work")]
-        machine: dict[str, Any] = {name: options[name] for name in ("board", "mmu", "seed", "list_registers", "guest")}
+        names = ("board", "mmu", "seed", "clock", "list_registers", "guest")
+        machine: dict[str, Any] = {name: options[name] for name in names}
         phone = Phone(people[0], people[1], **(machine | parts(options)))
         phone.session.advance(1)
         return phone

@@ -100,7 +100,8 @@ def _build(kernel: str, options: dict[str, Any]) -> Hypervisor:
     image = load_image(kernel, RAM, memory)
     chosen = parts(options)
     machine = Machine(options["board"], options["mmu"], list_registers=options["list_registers"])
-    hypervisor = Hypervisor(machine, chosen["stages"], chosen["scheduler"], chosen["cost"], options["seed"])
+    policy, cost = chosen["scheduler"], chosen["cost"]
+    hypervisor = Hypervisor(machine, chosen["stages"], policy, cost, options["seed"], clock=options["clock"])
     hypervisor.add(settings, image)
     return hypervisor
 

@@ -45,8 +45,8 @@ class Phone:
     """Two personas under one hypervisor.
 
     personal, work: settings of each (`PersonaSettings`: name, colour, memory, …). slice: of the scheduler, ns or "5ms".
-    scheduler: a policy of your own. cost: a model or its name. mmu: "minivisor" or "unicorn". Raises MinivisorError for
-    what cannot be built.
+    scheduler: a policy of your own. cost: a model or its name. mmu: "minivisor" or "unicorn". clock: "virtual" or
+    "host". Raises MinivisorError for what cannot be built.
     """
 
     def __init__(
@@ -63,11 +63,12 @@ class Phone:
         guest: str | Path | None = None,
         stages: Any = reference,
         list_registers: int | None = None,
+        clock: str = "virtual",
     ) -> None:
         self.machine = Machine(board, mmu, list_registers=list_registers)
         policy = scheduler or FairShare(parse_duration(slice))
         model = cost_model(cost) if isinstance(cost, str) else cost
-        self.hypervisor = Hypervisor(self.machine, stages, policy, model, seed)
+        self.hypervisor = Hypervisor(self.machine, stages, policy, model, seed, clock=clock)
         image = guest or guests.path("persona")
         for default, given in ((PERSONAL, personal), (WORK, work)):
             settings = _settings({**default, **(given or {})})

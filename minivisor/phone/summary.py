@@ -54,6 +54,7 @@ class Summary:
     mmu: str
     cost_model: str
     seed: int
+    clock: str
 
     @property
     def stopped(self) -> tuple[PersonaSummary, ...]:
@@ -80,8 +81,9 @@ class Summary:
 
     def _conditions(self) -> str:
         ring = f", counted over the last {self.counted:,}" if self.counted < self.records else ""
+        clock = "" if self.clock == "virtual" else f", clock {self.clock}: not reproducible"
         return (
-            f"board {self.board}, mmu {self.mmu}, cost model {self.cost_model}, seed {self.seed}; "
+            f"board {self.board}, mmu {self.mmu}, cost model {self.cost_model}, seed {self.seed}{clock}; "
             f"trace {self.digest[:16]}, {self.records:,} records{ring}"
         )
 
@@ -119,6 +121,7 @@ def summarize(hypervisor: Hypervisor, host: float) -> Summary:
         mmu=hypervisor.core.mmu,
         cost_model=hypervisor.cost.name,
         seed=hypervisor.seed,
+        clock=hypervisor.clock.name,
     )
 
 

@@ -129,3 +129,15 @@ def test_ctrl_c_ends_a_run_without_a_terminal_with_its_summary(run, monkeypatch)
     monkeypatch.setattr(Session, "advance", interrupted)
     status, _out, err = run(PERSONA)
     assert status == 130 and err.startswith("0.100 s virtual")
+
+
+def test_with_the_hosts_clock_the_run_says_that_it_is_not_reproducible(run):
+    """Not how long it took: that time passed which no instruction accounts for, and that nobody mistakes the digest."""
+    status, out, err = run(PERSONA, "--for", "200ms", "--clock", "host")
+    assert status == 0 and "MMU on" in out
+    assert "clock host: not reproducible" in err
+
+
+def test_an_unknown_clock_is_one_line(run):
+    status, _, err = run(PERSONA, "--clock", "sundial")
+    assert status == 2 and err.count("\n") == 1 and "there is virtual, host" in err
