@@ -34,8 +34,9 @@ def _in_child(row: Row, rounds: int, quick: bool, tell: Tell) -> Measured:
                 if "result" in message:
                     return _measured(message["result"])
                 tell(message["progress"])
-        finally:
-            process.kill() if process.poll() is None and process.stdout.readable() else None
+        except BaseException:
+            process.kill()
+            raise
     raise RuntimeError(f"bench {row.name}: its process ended with status {process.returncode} and without a result")
 
 
