@@ -13,6 +13,7 @@ import pytest
 
 from minivisor.machine import engine
 from minivisor.machine.state import TLB_SETS, TLB_WAYS
+from minivisor.machine.tlb import MISS, _set_of, insert, lookup
 from tests.machine import a64
 from tests.machine.rig import AF, CODE, DATA, DATA_EC, HVC_EC, NG, RAM, S1_RO, S1_RW, S2_RWX, SCTLR, TCR, XN, Rig
 
@@ -108,6 +109,7 @@ FORMS = [
     ("TLBI VAAE1", "P, ASID 7", {"P1", "P2"}),
     ("TLBI VAALE1", "P, ASID 7", {"P1", "P2"}),
     ("TLBI ASIDE1", "ASID 1", {"P1", "Q1", "block 1"}),
+    ("TLBI ASIDE1", "", set()),  # ASID 0 is nobody's, nor the global entries'
     ("TLBI VMALLE1", "", set(ENTRIES)),
 ]
 FORMS += [(form + "IS", operand, gone) for form, operand, gone in FORMS]  # one core: inner shareable is the same
@@ -139,10 +141,11 @@ def test_each_tlbi_evicts_exactly_what_it_names(form: str, operand: str, gone: s
     assert renewed(rig) == gone
 
 
-def test_a_guests_tlbi_does_not_reach_another_vmid() -> None:
+@pytest.mark.parametrize("form", ["TLBI VAE1", "TLBI VAAE1", "TLBI ASIDE1", "TLBI VMALLE1IS"])
+def test_a_guests_tlbi_does_not_reach_another_vmid(form: str) -> None:
     rig = filled()
     rig.use_vmid(2)
-    rig.start(a64.sys("TLBI VMALLE1IS"), a64.DSB, a64.ISB, a64.HVC(1))
+    rig.start(a64.sys(form, 4), a64.DSB, a64.ISB, a64.HVC(1), X4=OPERANDS["P1"])
     assert rig.hvc() == 1
     rig.use_vmid(1)
     assert renewed(rig) == set()
@@ -326,10 +329,13 @@ def test_tlbi_by_ipa_finds_the_page_under_any_virtual_address() -> None:
 # ── capacity ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def thrash() -> tuple[int, int, int]:
-    """A guest loads through more pages than the TLB has entries: (loads, walks, declared flushes)."""
+def thrash() -> tuple[int, int, int, int]:
+    """A guest loads through more pages than the TLB has entries: (loads, walks, declared flushes, what a stale page is)."""
     rig = marked()
     lower, _ = rig.mmu_on()
+    entry = rig.map(lower, P, OLD | S1_RW, 3)
+    assert load(rig, P) == OLD
+    rig.memory.write(entry, NEW | S1_RW | 3)
     pages = TLB_SETS * TLB_WAYS + 3000
     for va in range(BLOCK, BLOCK + 4096 * pages, 2 << 20):
         first = rig.map(lower, va, OLD | S1_RW, 3)
@@ -338,14 +344,31 @@ def thrash() -> tuple[int, int, int]:
     loop = [a64.LDR(0, 1), 0x91400421, a64.SUBS(2, 2, 1), a64.CBNZ(2, -12), a64.HVC(1)]  # add x1, x1, #1, lsl #12
     rig.start(loop, X1=BLOCK, X2=pages)
     assert rig.hvc() == 1
-    return pages, int(rig.core.record.walks) - walks, int(rig.core.record.tlb_flushes) - flushes
+    return pages, int(rig.core.record.walks) - walks, int(rig.core.record.tlb_flushes) - flushes, load(rig, P)
 
 
 def test_a_full_set_is_a_counted_flush_and_the_same_in_two_runs() -> None:
-    pages, walks, flushes = first = thrash()
+    """And it is of everything: half a flush would make what is stale depend on what else was there."""
+    pages, walks, flushes, stale = first = thrash()
     assert flushes >= 1
+    assert stale == NEW
     assert pages <= walks <= pages + 2 * flushes + 4  # the code page is walked again after each flush
     assert thrash() == first
+
+
+def test_the_declared_flush_is_of_everything() -> None:
+    """One entry too many for one set, and a bystander in another: only the newest is left."""
+    record = Rig().core.record
+    record.vmid = 1
+    leaf, asid, off = np.uint64(12 << 16), np.uint64(0), np.uint64(0)
+    pages = [np.uint64(page) for page in range(1 << 16) if _set_of(np.uint64(page), np.uint64(12)) == 160]
+    other = next(np.uint64(page) for page in range(1 << 16) if _set_of(np.uint64(page), np.uint64(12)) == 320)
+    for page in (other, *pages[: TLB_WAYS + 1]):
+        va = page << np.uint64(12)
+        insert(record, va, asid, off, va, leaf, va)
+    assert int(record.tlb_flushes) == 1
+    assert np.count_nonzero(record.tlb_context) == 1
+    assert lookup(record, pages[TLB_WAYS] << np.uint64(12), asid, off) != MISS
 
 
 def test_code_runs_through_the_tlb_too(rig: Rig) -> None:
