@@ -1,6 +1,7 @@
 """Interleaving, and what is made of it.
 
     ours peer │ peer ours │ ours peer │ …        one pair, one ratio; who goes first alternates
+    half of ours, peer, half of ours │ …         where the peer's work takes seconds and cannot be divided
 
 Alternating cancels a drift (a core that warms up, a cache that fills) that always favours the second. The median
 forgets the pair during which somebody else compiled something.
@@ -8,14 +9,13 @@ forgets the pair during which somebody else compiled something.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
-__all__ = ["Measured", "Piecewise", "Tell", "interleave", "median_ratio", "race", "ratios", "stop_after", "timed"]
+__all__ = ["Measured", "Tell", "around", "interleave", "median_ratio", "ratios", "timed"]
 
 Tell = Callable[[float], None]
 """Reports progress, 0 to 1."""
@@ -32,15 +32,6 @@ class Measured:
     pairs: Sequence[Pair]
     detail: dict[str, Any] = field(default_factory=dict)
     extras: dict[str, float | str] = field(default_factory=dict)
-
-
-class Piecewise(Protocol):
-    """Work that can be done piece by piece, so that two of them can take turns."""
-
-    done: bool
-
-    def advance(self) -> None:
-        """Do a piece of a tenth of a second or so."""
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -64,26 +55,12 @@ def interleave(ours: Callable[[], float], peer: Callable[[], float], rounds: int
     return pairs
 
 
-def race(ours: Piecewise, peer: Piecewise) -> tuple[float, float]:
-    """Both to their ends in turns, and the seconds that each used."""
-    runners, seconds, turn = (ours, peer), [0.0, 0.0], 0
-    while not (ours.done and peer.done):
-        for which in (1, 0) if turn % 2 else (0, 1):
-            if not runners[which].done:
-                seconds[which] += timed(runners[which].advance)
-        turn += 1
-    return seconds[0], seconds[1]
-
-
-def stop_after(seconds: float, stop: Callable[[], object], work: Callable[[], object]) -> None:
-    """Do some work, and call `stop` from another thread after a while if it has not ended by itself."""
-    timer = threading.Timer(seconds, stop)
-    timer.start()
-    try:
-        work()
-    finally:
-        timer.cancel()
-        timer.join()
+def around(ours: Sequence[Callable[[], object]], peer: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of ours, in two parts, and of the peer's, which cannot be divided and runs between them."""
+    first, second = ours
+    before = timed(first)
+    between = timed(peer)
+    return before + timed(second), between
 
 
 def ratios(pairs: Sequence[Pair]) -> list[float]:

@@ -65,7 +65,7 @@ ROWS = {
             "bare Unicorn: one RWX mapping, no hooks, MMU off",
             Bar("ratio", "≥", 1.8),
             "guest:measure",
-            rounds=3,
+            rounds=5,
         ),
         Row(
             "exit",

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from unicorn import Uc
+from unicorn import UC_HOOK_BLOCK, Uc
 
 from minivisor import cli, guests
 from minivisor.bench import child, run, start, switch
@@ -56,18 +56,18 @@ def test_the_state_of_a_world_switch_in_bytes(monkeypatch: pytest.MonkeyPatch) -
 # ── peers ──
 
 
-def test_the_bare_guest_takes_its_turns_and_ends_with_a_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minivisor.bench.peers.SLICE", 0.02)
-    bare, turns = BareGuest(guests.path("bench-bare"), 1), 0
-    while not bare.done:
-        bare.advance()
-        turns += 1
-    whole = BareGuest(guests.path("bench-bare"), 1)
-    monkeypatch.setattr("minivisor.bench.peers.SLICE", 60.0)
-    whole.advance()
-    assert whole.done
-    assert turns > 1
-    assert bare.checksum == whole.checksum != 0
+def test_the_bare_guest_runs_to_its_end_with_a_checksum_of_its_rounds() -> None:
+    one, two = (BareGuest(guests.path("bench-bare"), rounds) for rounds in (1, 2))
+    one.run()
+    two.run()
+    assert 0 != one.checksum != two.checksum != 0
+
+
+def test_a_bare_guest_that_stops_elsewhere_is_no_measurement() -> None:
+    bare = BareGuest(guests.path("bench-bare"), 1)
+    bare.uc.hook_add(UC_HOOK_BLOCK, lambda uc, *_: uc.emu_stop())
+    with pytest.raises(RuntimeError, match="stopped at"):
+        bare.run()
 
 
 def test_the_bare_hook_is_called_for_each_exit() -> None:
