@@ -61,9 +61,16 @@ static void choose_theme(void)
 
 static void draw_header(void)
 {
-    int right = (int)self.width - MARGIN;
+    int right = (int)self.width - MARGIN, length = text_length(self.name);
     fill_rect(0, 0, (int)self.width, HEADER, theme.header);
-    draw_text(MARGIN, 9, self.name, text_length(self.name), theme.header_ink, theme.header, 2);
+    int after = draw_text(MARGIN, 9, self.name, length, theme.header_ink, theme.header, 2);
+    if (after > right - 20) { /* a long name: small letters, and no more of them than fit */
+        fill_rect(0, 0, (int)self.width, HEADER, theme.header);
+        while (length > 0 && draw_text(MARGIN, 13, self.name, length, theme.header_ink, theme.header, 1) > right - 20) {
+            fill_rect(0, 0, (int)self.width, HEADER, theme.header);
+            length--;
+        }
+    }
     fill_rect(right - 18, 11, 16, 10, theme.header_ink); /* a battery, nearly full */
     fill_rect(right - 17, 12, 14, 8, theme.header);
     fill_rect(right - 16, 13, 10, 6, theme.header_ink);
