@@ -136,7 +136,8 @@ def as_json(results: list[Result], where: dict[str, Any], quick: bool) -> str:
 def _number(value: float | None, unit: str = "") -> str:
     if value is None:
         return "absent"
-    return (f"{value:,.0f}" if value >= 100 else f"{value:.3g}") + (f" {unit}" if unit else "")
+    digits = f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.1 else f"{value:.3f}"
+    return f"{digits} {unit}".rstrip()
 
 
 def _verdict(result: Result) -> str:

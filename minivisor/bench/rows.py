@@ -61,7 +61,7 @@ ROWS = {
         Row(
             "guest",
             "544 million mixed instructions of C under the hypervisor",
-            "M insns/s",
+            "MIPS",
             "bare Unicorn: one RWX mapping, no hooks, MMU off",
             Bar("ratio", "≥", 1.8),
             "guest:measure",

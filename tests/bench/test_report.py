@@ -94,3 +94,9 @@ def test_the_table_says_which_bar_was_missed_and_by_what() -> None:
     for words in ("6 µs", "2.00×", "1 … 3×", "≥ 3×", "an emulator", "absent", "a made-up peer", "cost model zero"):
         assert words in text
     assert "holds" in shown(Measured(PAIRS), Bar("ratio", "≥", 1.0))
+
+
+def test_small_numbers_stay_short() -> None:
+    text = shown(Measured([(0.0593123, 0.0501), (0.0775456, 0.0502)]), Bar("value", "≤", 0.3))
+    assert "0.059 … 0.078" in text
+    assert "1,234 … 5,679" in shown(Measured([(1234.4, 1.0), (5678.9, 1.0)]), Bar("value", "≤", 0.3))
