@@ -13,8 +13,8 @@ from minivisor.machine.gic import HYP_TIMER, PhysicalGic
 from tests.machine import a64
 from tests.machine.rig import DATA, GICV, S1_RW, VECTORS, Rig
 from tests.machine.test_exceptions import UNMAPPED
-from tests.machine.test_gicv import HANDLER as TAKE_IRQ
 from tests.machine.test_gicv import lr
+from tests.machine.test_interrupts import HANDLER as TAKE_IRQ
 from tests.machine.test_timer import HANDLER, LOG, program
 
 

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
 import pytest
 
-from minivisor.machine.core import HORIZON, IRQ
-from minivisor.machine.gic import MAINTENANCE, VIRTUAL_TIMER, PhysicalGic
+from minivisor.machine.gic import VIRTUAL_TIMER
 from tests.machine import a64
 from tests.machine.naive_gicv import Listed, NaiveGicv
-from tests.machine.rig import CODE, EL0T, EL1H, EL1T, GICV, VECTORS, Rig
-from tests.machine.test_exceptions import user_rig
+from tests.machine.rig import GICV, Rig
 
 CTLR, PMR, BPR, IAR, EOIR, RPR, HPPIR, ABPR, AIAR, AEOIR, AHPPIR = range(0x00, 0x2C, 4)
 APR, IIDR, DIR = 0xD0, 0xFC, 0x1000
 PENDING, ACTIVE, BOTH = 1, 2, 3
 SPURIOUS, OTHER_GROUP = 1023, 1022
 EOI_MODE, ENABLE_0, ENABLE_1, ACK_CTL = 1 << 9, 1, 2, 4
-IRQ_ON = EL1H & ~(1 << 7)
 
 
 def lr(intid: int, priority: int = 0x80, state: int = PENDING, **more: int) -> int:
@@ -288,150 +284,3 @@ def _list_something(rng: random.Random, gicv: Interface, naive: NaiveGicv) -> No
     if free and all(other is None or other.name != entry.name for n, other in enumerate(naive.lrs) if n not in free):
         naive.lrs[free[0]] = entry
         gicv.record.lr[free[0]] = lr(intid, entry.priority, source=entry.source)
-
-
-# ── interrupts taken ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-HANDLER = [a64.LDRW(10, 9, IAR), a64.STRW(10, 9, EOIR), a64.ADD(11, 11, 1), a64.ERET]
-
-
-def handled(rig: Rig, offset: int, words: list[int] = HANDLER) -> None:
-    rig.load(words, VECTORS + offset)
-    rig.core.code_changed()
-
-
-def test_a_guest_takes_an_interrupt_without_an_exit(mmu: str) -> None:
-    gicv = Interface(mmu, lr(40))
-    rig, record = gicv.rig, gicv.record
-    rig.start(a64.NOP, a64.MSR_DAIFCLR(2), a64.NOP, a64.NOP, a64.HVC(1), X9=GICV, X11=0)
-    handled(rig, 0x280)
-    before = int(record.retired)
-    assert rig.hvc() == 1
-    assert rig.read("X10", "X11") == (40, 1)
-    assert rig.read("SPSR_EL1", "ELR_EL1") == (IRQ_ON, CODE + 8)
-    assert gicv.states() == [0, 0, 0, 0]
-    assert int(record.retired) - before == 5 + 4
-
-
-@pytest.mark.parametrize(("pstate", "offset"), [(EL0T, 0x480), (EL1T, 0x080), (EL1H, 0x280)])
-def test_an_interrupt_from_every_level(mmu: str, pstate: int, offset: int) -> None:
-    rig = user_rig(Rig(mmu))
-    rig.core.record.gich_hcr, rig.core.record.gich_vmcr = 1, 0xF800_0000 | 1
-    rig.core.record.lr[0] = lr(40)
-    rig.start(a64.NOP, a64.NOP, pstate=pstate & ~(1 << 7), SP_EL0=0x1000, SP_EL1=0x2000)
-    assert rig.vector() == offset
-    assert rig.read("SPSR_EL1", "ELR_EL1", "PSTATE", "SP") == (pstate & ~(1 << 7), CODE, EL1H, 0x2000)
-    assert rig.read("SP_EL0") == (0x1000,)
-
-
-def test_a_masked_core_takes_it_when_it_unmasks_and_only_once(mmu: str) -> None:
-    gicv = Interface(mmu, lr(40), lr(41, 0x90))
-    gicv.rig.start(*[a64.NOP] * 8, a64.MSR_DAIFCLR(2), a64.NOP, a64.MSR_DAIFSET(2), a64.HVC(1), X9=GICV, X11=0)
-    handled(gicv.rig, 0x280)
-    assert gicv.rig.hvc() == 1
-    assert gicv.rig.read("X11", "X10") == (2, 41)
-
-
-def test_an_interrupt_whose_cause_is_acknowledged_by_polling_is_not_taken(mmu: str) -> None:
-    """IAR read with interrupts masked lowers the line before they are unmasked."""
-    gicv = Interface(mmu, lr(40))
-    gicv.rig.start(a64.LDRW(12, 9, IAR), a64.MSR_DAIFCLR(2), a64.NOP, a64.NOP, a64.HVC(1), X9=GICV, X11=0)
-    handled(gicv.rig, 0x280)
-    assert gicv.rig.hvc() == 1
-    assert gicv.rig.read("X12", "X11") == (40, 0)
-
-
-def test_ending_one_interrupt_lets_the_next_in_at_the_next_block(mmu: str) -> None:
-    gicv = Interface(mmu, lr(40))
-    assert gicv.read(IAR) == 40
-    gicv.record.lr[1] = lr(41)
-    words = [a64.MSR_DAIFCLR(2), a64.NOP, a64.STRW(12, 9, EOIR), a64.NOP, a64.B(4), a64.NOP, a64.HVC(1)]
-    gicv.rig.start(words, X9=GICV, X11=0, X12=40)
-    handled(gicv.rig, 0x280)
-    assert gicv.rig.hvc() == 1
-    assert gicv.rig.read("X10", "X11", "ELR_EL1") == (41, 1, CODE + 20)
-
-
-def test_a_more_urgent_interrupt_preempts_the_handler(mmu: str) -> None:
-    gicv = Interface(mmu, lr(40, 0x80))
-    rig = gicv.rig
-    nested = [a64.LDRW(10, 9, IAR), a64.HVC(5), a64.MSR_DAIFCLR(2), a64.NOP, a64.HVC(6)]
-    rig.start(a64.MSR_DAIFCLR(2), a64.NOP, a64.HVC(1), X9=GICV)
-    handled(rig, 0x280, nested)
-    assert rig.hvc() == 5
-    gicv.record.lr[1], gicv.record.lr[2] = lr(41, 0x80), lr(42, 0x10)
-    assert rig.hvc() == 5
-    assert rig.core.read("X10") == 42
-    assert rig.hvc() == 6  # 41 is not urgent enough
-
-
-def test_interrupts_never_reach_a_guest_that_masks_them(mmu: str) -> None:
-    gicv = Interface(mmu, lr(40, 0))
-    gicv.rig.start(a64.NOP, a64.B(-4))
-    assert gicv.rig.run(gicv.rig.core.now + 5000) == HORIZON
-    assert gicv.states()[0] == PENDING
-
-
-# ── maintenance interrupts ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-def maintained(control: int, *lrs: int) -> tuple[Interface, PhysicalGic]:
-    gicv = Interface("minivisor", *lrs)
-    gicv.record.gich_hcr = 1 | control
-    physical = PhysicalGic(gicv.rig.core)
-    physical.enable(MAINTENANCE)
-    return gicv, physical
-
-
-def raised(gicv: Interface, physical: PhysicalGic) -> bool:
-    gicv.rig.start(a64.NOP, a64.HVC(1))
-    if gicv.rig.run() != IRQ:
-        return False
-    assert physical.acknowledge() == MAINTENANCE
-    physical.deactivate(MAINTENANCE)
-    return True
-
-
-UIE, LRENPIE, NPIE = 1 << 1, 1 << 2, 1 << 3
-MISR = [
-    (UIE, [], True),
-    (UIE, [lr(40)], True),
-    (UIE, [lr(40), lr(41)], False),
-    (UIE, [lr(40, state=ACTIVE), lr(41, state=BOTH)], False),
-    (NPIE, [lr(40)], False),
-    (NPIE, [lr(40, state=ACTIVE)], True),
-    (NPIE, [lr(40, state=BOTH)], True),
-    (LRENPIE, [], False),
-    (LRENPIE | 1 << 27, [], True),
-    (0, [lr(40, state=0, eoi=1)], True),
-    (0, [lr(40, state=ACTIVE, eoi=1)], False),
-    (0, [lr(40, state=0)], False),
-]
-
-
-@pytest.mark.parametrize(("control", "lrs", "wanted"), MISR)
-def test_maintenance_interrupts(control: int, lrs: list[int], wanted: bool) -> None:
-    assert raised(*maintained(control, *lrs)) == wanted
-    gicv, physical = maintained(control, *lrs)
-    gicv.record.gich_hcr &= ~np.uint64(1)
-    assert not raised(gicv, physical)
-
-
-def test_underflow_comes_when_the_guest_completes() -> None:
-    """Two listed, one completed: EL2 is called to list more, in the middle of the guest's handler."""
-    gicv, physical = maintained(UIE, lr(40), lr(41, 0x90))
-    gicv.rig.start(a64.MSR_DAIFCLR(2), a64.NOP, a64.B(0), X9=GICV, X11=0)
-    handled(gicv.rig, 0x280)
-    assert gicv.rig.run() == IRQ
-    assert physical.acknowledge() == MAINTENANCE
-    assert gicv.rig.read("X10") == (40,)
-    assert gicv.states()[:2] == [0, PENDING]
-
-
-def test_the_eoi_maintenance_bit_reports_one_interrupts_completion() -> None:
-    gicv, physical = maintained(0, lr(40, eoi=1), lr(41))
-    assert gicv.read(IAR) == 40
-    assert not raised(gicv, physical)
-    gicv.rig.start(a64.STRW(1, 2), a64.B(4), a64.HVC(1), X1=40, X2=GICV + EOIR)
-    assert gicv.rig.run() == IRQ
-    assert physical.acknowledge() == MAINTENANCE
