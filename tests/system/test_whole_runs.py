@@ -44,7 +44,7 @@ def tell(mmu: str, instructions: int, jit: str = "1", cost: str = "zero") -> str
     """Run the story in a process of its own; returns digest, instructions, virtual time, records."""
     environment = os.environ | {"MINIVISOR_JIT": jit}
     command = [sys.executable, "-W", "error", "-c", STORY, mmu, str(instructions), cost]
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=110).stdout
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=220).stdout
 
 
 @pytest.mark.parametrize("cost", ["zero", "kvm-arm-2016"])
