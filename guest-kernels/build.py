@@ -64,6 +64,7 @@ PERSONA = (
     *(f"persona/{name}" for name in (*KERNEL, "system_calls.c", "screen.c", "font.txt", *APP)),
     *("lib/fdt.c", *MMU, *CONSOLE),
 )
+SMP = ("smp.c", "gic.c", "exclusive.S", "secondary.S")
 GUESTS = (
     Guest("hello", "lib/identity.ld", ("lib/start.S", "hello/hello.c", *CONSOLE)),
     Guest("persona", "persona/persona.ld", PERSONA),
@@ -74,6 +75,7 @@ GUESTS = (
         ("lib/start.S", "bench/bench.c", "bench/user.S", "bench/workload.c", "lib/fdt.c", *MMU, *CONSOLE),
     ),
     Guest("hypercall", "lib/identity.ld", ("lib/start.S", "hypercall/hypercall.c", "lib/fdt.c", *CONSOLE)),
+    Guest("smp", "lib/identity.ld", ("lib/start.S", *(f"smp/{name}" for name in SMP), *MMU, *CONSOLE)),
     Guest("bench-bare", "lib/identity.ld", ("lib/start.S", "bench/bare.c", "bench/workload.c", "lib/string.c")),
 )
 

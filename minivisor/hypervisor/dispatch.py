@@ -72,7 +72,7 @@ class Dispatch:
         syndrome, stages = self.core.syndrome, vcpu.persona.stages
         try:
             exit_ = vcpu.persona.decode(*syndrome)
-            view = vcpu.view(x=self.core.general(), pc=pc)
+            view = vcpu.view_inside(self.core.general(), pc)
             outcome = stages.handlers[exit_.ec](exit_, view)
             if outcome.kind not in _OUTCOMES:
                 raise StageError(f"stages: outcome {outcome.kind!r}; one of {', '.join(_OUTCOMES)} was expected")
@@ -113,6 +113,7 @@ class Dispatch:
             raise StageError(f"stages: outcome 'on' for vCPU {number}; 0 to {len(vcpu.persona.vcpus) - 1} was expected")
         target = vcpu.persona.vcpus[number]
         target.reset(entry, context, self.core.now)
+        self.hypervisor.preempt = True
         self.trace.start(self.core.now, target.index, entry, context)
 
     def _off(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:

@@ -187,6 +187,7 @@ class Hypervisor:
         index, slice_ = choice
         if not (0 <= index < len(vcpus) and views[index].runnable and slice_ > 0):
             raise StageError(f"scheduler: next() chose vCPU {index} for {slice_} ns; a runnable one, above 0, was expected")
+        slice_ = vcpus[index].slice_within(slice_)
         self.trace.sched(self.now, index, slice_, sum(view.runnable << view.index for view in views))
         return vcpus[index], slice_
 
@@ -238,7 +239,13 @@ class Hypervisor:
             else:
                 self._deliver_inputs()
                 self.events_changed = True
+            self._wake_siblings(vcpu)
         vcpu.consumed += self.now - started
+
+    def _wake_siblings(self, vcpu: VirtualCpu) -> None:
+        """Whatever this vCPU just did may be what another one of its persona waits for: an SGI, a line, a completion."""
+        if vcpu.has_siblings and vcpu.persona.wake(self.now):
+            self.preempt = True
 
     def _next_event(self) -> int:
         """The next virtual time at which something outside the loaded vCPU happens."""

@@ -106,7 +106,7 @@ class Persona:
 
     def _make_devices(self) -> None:
         core, stages = self.machine.core, self.stages
-        views = lambda: [vcpu.view(pc=1) for vcpu in self.vcpus]  # noqa: E731 - short, and used once, right here
+        views = lambda: [vcpu.view_inside() for vcpu in self.vcpus]  # noqa: E731 - short, and used once, right here
         self.vgic = Vgic(len(self.vcpus), views, stages.flush, stages.fold, stages.target)
         self.vgic.forward(VIRTUAL_TIMER, VIRTUAL_TIMER)
         self.vgic.forward(PHYSICAL_TIMER, PHYSICAL_TIMER)

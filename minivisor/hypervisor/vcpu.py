@@ -18,6 +18,7 @@ SCTLR_EL1_RESET = 0x30D0_0800  # the RES1 bits of ARMv8.0 (DDI 0487, SCTLR_EL1):
 MIDR_CORTEX_A72 = 0x410F_D083
 MPIDR_RES1 = 1 << 31
 TICK = 16  # ns
+SPIN = 20_000  # ns: how long a guest may spin for a vCPU that does not have the core
 RESET_STATE: State = {"PSTATE": PSTATE_EL1H_MASKED, "SCTLR_EL1": SCTLR_EL1_RESET, "VPIDR_EL2": MIDR_CORTEX_A72}
 
 
@@ -61,10 +62,27 @@ class VirtualCpu:
         deadlines = [deadline * TICK for deadline in (first, second) if deadline is not None]
         return virtual, physical, min(deadlines, default=None)
 
-    def view(self, foreground: bool = False, x: tuple[int, ...] = (0,) * 31, pc: int = 0) -> View:
-        """What handlers and schedulers see of it."""
+    @property
+    def has_siblings(self) -> bool:
+        """Does its persona have other vCPUs?"""
+        return len(self.persona.vcpus) > 1
+
+    def slice_within(self, slice_: int) -> int:
+        """How much of a slice in ns it gets. While another vCPU of its persona is ready, this one may be spinning for it, on a
+        lock or in WFE, which this core cannot trap; then turns are short."""
+        others = (vcpu for vcpu in self.persona.vcpus if vcpu is not self)
+        return min(slice_, SPIN) if any(vcpu.status == "ready" for vcpu in others) else slice_
+
+    def view(self, foreground: bool = False) -> View:
+        """What a scheduler sees of it: its index is among all vCPUs."""
+        return self._seen_as(self.index, foreground)
+
+    def view_inside(self, x: tuple[int, ...] = (0,) * 31, pc: int = 0) -> View:
+        """What its persona's handlers and devices see of it: its index is its number there."""
+        return self._seen_as(self.number, False, x, pc)
+
+    def _seen_as(self, index: int, foreground: bool, x: tuple[int, ...] = (0,) * 31, pc: int = 0) -> View:
         persona, status = self.persona, self.status
-        index = self.number if pc else self.index
         weight = persona.weight if foreground else 1
         return View(
             index, persona.name, x, pc, status == "ready", status != "off", foreground, weight, self.consumed, self.since

@@ -18,7 +18,7 @@ from minivisor import guests
 from minivisor.errors import GuestImageError
 
 BUILD = Path(__file__).parents[2] / "guest-kernels" / "build.py"
-NAMES = ["hello", "persona", "probe", "hypercall", "bench", "bench-bare"]
+NAMES = ["hello", "persona", "probe", "hypercall", "smp", "bench", "bench-bare"]
 PAGE = 4096
 
 
@@ -72,7 +72,7 @@ def test_image_is_in_low_ram_and_is_entered_at_a_physical_address_in_its_code(na
     assert min(every) * PAGE >= 0x4020_0000 and max(every) * PAGE < 0x4100_0000
 
 
-@pytest.mark.parametrize("name", ["hello", "persona", "probe", "hypercall"])
+@pytest.mark.parametrize("name", ["hello", "persona", "probe", "hypercall", "smp"])
 def test_kernels_leave_the_floating_point_registers_alone(name: str) -> None:
     """The persona's app owns them; before CPACR_EL1.FPEN is set one such instruction is an exception."""
     assert not [str(i) for i in instructions(name, ".text") if uses_floating_point(i.op_str)]
