@@ -27,7 +27,7 @@ from minivisor.hypervisor.stage2 import VTCR
 from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.board import Machine
 from minivisor.machine.clock import clock_named
-from minivisor.machine.core import FIXED_POINT, HORIZON, IRQ, SYNC
+from minivisor.machine.core import AARCH32, FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
 from minivisor.stages import Scheduler, Stages
 from minivisor.trace.records import NOBODY, InputEvent, StopReason, SwitchReason
@@ -234,6 +234,8 @@ class Hypervisor:
                 self._dispatch.interrupt(vcpu)
             elif reason == FIXED_POINT:
                 self.stop(vcpu, StopReason.FIXED_POINT, "it takes the same exception at its own vector for ever")
+            elif reason == AARCH32:
+                self.stop(vcpu, StopReason.HANDLER, "it returned to AArch32, which this core does not have")
             elif reason == HORIZON and self.now >= until:
                 break
             else:

@@ -18,11 +18,11 @@ from minivisor.machine import engine, hot
 from minivisor.machine.gicv import read_gicv, write_gicv
 from minivisor.machine.hooks import count_block, fill_tlb, peek, read_system, system, take, write_system
 from minivisor.machine.memory import PhysicalMemory
-from minivisor.machine.run import CODE, ERROR, FIXED_POINT, HORIZON, IRQ, SYNC, inject, run
+from minivisor.machine.run import AARCH32, CODE, ERROR, FIXED_POINT, HORIZON, IRQ, SYNC, inject, run
 from minivisor.machine.state import CORE, CP_NAMES, LIST_REGISTERS, REG_NAMES, WORD
 from minivisor.machine.tlb import evict_all, evict_asid, evict_ipa
 
-__all__ = ["FIXED_POINT", "HORIZON", "IRQ", "SYNC", "Core"]
+__all__ = ["AARCH32", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "Core"]
 
 TIMERS = {
     "CNTVOFF_EL2": "cntvoff",
@@ -92,7 +92,7 @@ class Core:
         for name in ("context_save", "context_restore"):
             setattr(record, name, engine.address_of(f"uc_{name}"))
         record.context, _size = engine.allocate_context(self.uc)
-        record.syndrome_at, record.exclusive_at = where.syndrome, where.exclusive
+        record.syndrome_at, record.exclusive_at, record.pstate_at = where.syndrome, where.exclusive, where.pstate
         record.invalid_address_at = record.uc + np.uint64(where.invalid_address)
         record.native_mmu = self.mmu == "unicorn"
         scratch = np.zeros(2, np.uint64)
@@ -241,7 +241,7 @@ class Core:
 
     def run(self, horizon: int = 1 << 61) -> int:
         """Run the loaded vCPU until EL2 is needed or virtual time reaches `horizon` ns. Returns SYNC, IRQ, HORIZON
-        or FIXED_POINT.
+        FIXED_POINT or AARCH32.
 
         Raises EngineError when the engine stops for a reason that no guest can cause.
         """

@@ -39,10 +39,14 @@ HCR_RW = 1 << 31  # EL1 is AArch64
 
 
 class Offsets(NamedTuple):
-    """Byte offsets in this build: in a saved context (syndrome, exclusive), in the engine (invalid_address)."""
+    """Byte offsets in this build: in a saved context (syndrome, exclusive, pstate), in the engine (invalid_address).
+
+    pstate: two words of 32 bits, PSTATE without its flags and whether the core is in AArch64.
+    """
 
     syndrome: int
     exclusive: int
+    pstate: int
     invalid_address: int
 
 
@@ -130,10 +134,13 @@ PROBE = b"".join(
         0xC85F_7C20,  # ldxr x0, [x1]
         0xD503_3F5F,  # clrex
         0xF940_0040,  # ldr  x0, [x2]
+        0xD69F_03E0,  # eret
     )
 )
 SVC_SYNDROME = 0x5600_1234
 NOT_EXCLUSIVE = 0xFFFF_FFFF_FFFF_FFFF
+EL1H_AARCH64 = 1 << 32 | 0x5
+SPSR_EL1, AARCH32_USER = (4, 0, 3, 0, 0), 0x10  # crn, crm, op0, op1, op2
 
 
 @functools.cache
@@ -167,5 +174,13 @@ def offsets() -> Offsets:
         pass
     uc.reg_write(arm64.UC_ARM64_REG_X2, 0)
     invalid = _find(handle(uc), 8192, NOWHERE, 8, "the faulting address")
+    uc.reg_write(arm64.UC_ARM64_REG_PC, NOWHERE)
+    save(ctypes.c_void_p(context))
+    pstate = _find(context, size, NOWHERE, 8, "the program counter") + 8
+    before = ctypes.c_uint64.from_address(context + pstate).value
+    uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*SPSR_EL1, AARCH32_USER))
+    step(4, {arm64.UC_ARM64_REG_ELR_EL1: CODE})
+    if before & 0xFFFF_FFFF_0000_000F != EL1H_AARCH64 or ctypes.c_uint64.from_address(context + pstate).value >> 32:
+        raise EngineError("engine: an ERET to AArch32 does not show beside PC in the context; Unicorn 2.1.4 was expected")
     uclib.uc_free(ctypes.c_void_p(context))
-    return Offsets(syndrome, exclusive, invalid)
+    return Offsets(syndrome, exclusive, pstate, invalid)

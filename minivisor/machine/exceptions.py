@@ -21,7 +21,7 @@ from minivisor.machine.hot import hot
 from minivisor.machine.registers import CP, REG, read_one, write_cp, write_one
 from minivisor.machine.syndrome import esr
 
-__all__ = ["enter_el1", "exception_level"]
+__all__ = ["EL1H_DAIF_MASKED", "enter_el1", "exception_level"]
 
 ZERO, ONE, THREE = np.uint64(0), np.uint64(1), np.uint64(3)
 EL1H_DAIF_MASKED = np.uint64(0x3C5)  # M = EL1h; D, A, I, F set (DDI 0487, C5.2.19)

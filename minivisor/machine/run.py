@@ -5,14 +5,14 @@
                                                                                              └─► reason
 Reasons: SYNC a synchronous exception to EL2 (esr, far, hpfar are set) · IRQ a physical interrupt is pending · HORIZON the
 host's budget is used up · CODE translated code must be dropped, which only Python may do · FIXED_POINT the guest takes the
-same exception for ever · ERROR the engine surprised us.
+same exception for ever · AARCH32 it left for a state that this core does not have · ERROR the engine surprised us.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.exceptions import enter_el1
+from minivisor.machine.exceptions import EL1H_DAIF_MASKED, enter_el1
 from minivisor.machine.gicv import maintenance, present
 from minivisor.machine.hooks import ATTEND_CODE, ATTEND_FAULT, peek
 from minivisor.machine.hot import call, hot, load32, load64, store64
@@ -22,17 +22,18 @@ from minivisor.machine.syndrome import access_syndrome, esr
 from minivisor.machine.timer import line_mask, next_expiry, now
 from minivisor.machine.walk import FETCH, WRITE
 
-__all__ = ["CODE", "ERROR", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "inject", "run"]
+__all__ = ["AARCH32", "CODE", "ERROR", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "inject", "run"]
 
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-NONE, SYNC, IRQ, HORIZON, CODE, FIXED_POINT, ERROR = (np.uint64(n) for n in range(7))
+NONE, SYNC, IRQ, HORIZON, CODE, FIXED_POINT, AARCH32, ERROR = (np.uint64(n) for n in range(8))
 UC_ERR_EXCEPTION = np.uint64(21)
 UC_ERR_READ_UNMAPPED, UC_ERR_WRITE_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(7), np.uint64(8)
 PREFETCH_ABORT, DATA_ABORT = np.uint64(3), np.uint64(4)  # QEMU's EXCP_ numbers
 EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = np.uint64(0x20), np.uint64(0x22), np.uint64(0x24)
 EXTERNAL_ABORT = np.uint64(0x10)
 S1PTW, WNR, CM, FNV = np.uint64(1 << 7), np.uint64(1 << 6), np.uint64(1 << 8), np.uint64(1 << 10)
+EL1H_AARCH64 = np.uint64(1 << 32 | 0x5)  # as the engine keeps it
 PPI_MAINTENANCE = np.uint64(1 << 25)
 
 
@@ -102,8 +103,6 @@ def _deliver_fault(core, pc):  # type: ignore[no-untyped-def]
 @hot
 def _deliver_exception(core, pc):  # type: ignore[no-untyped-def]
     """An exception that Unicorn raised: the saved context says which syndrome, which address and which level."""
-    call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
-    core.context_fresh = ONE
     syndrome, far = load32(core.context + core.syndrome_at), load64(core.context + core.syndrome_at + np.uint64(8))
     target = load32(core.context + core.syndrome_at + np.uint64(16))
     exception_class, iss = syndrome >> np.uint64(26), syndrome & np.uint64(0x01FF_FFFF)
@@ -132,8 +131,26 @@ def _account(core, error, pc):  # type: ignore[no-untyped-def]
 
 
 @hot
+def _left_aarch64(core):  # type: ignore[no-untyped-def]
+    """Did an ERET go to AArch32? The engine has that state, but PC and PSTATE mean nothing there: put it back to EL1h."""
+    call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
+    core.context_fresh = ONE
+    if load64(core.context + core.pstate_at) >> np.uint64(32) != ZERO:
+        return False
+    store64(core.context + core.pstate_at, EL1H_AARCH64)
+    call(core.context_restore, core.uc, core.context, ZERO, ZERO, ZERO)
+    write_one(core, REG.PSTATE, EL1H_DAIF_MASKED)
+    write_cp(core, CP.SPSR_EL1, read_cp(core, CP.SPSR_EL1))
+    return True
+
+
+@hot
 def _settle(core, error):  # type: ignore[no-untyped-def]
     """The engine stopped: account for the time, then send whatever happened where it belongs."""
+    if _left_aarch64(core):
+        core.retired += core.block_insns
+        core.block_insns, core.interrupt, core.attention, core.reason = ZERO, ZERO, ZERO, AARCH32
+        return
     pc = read_one(core, REG.PC)
     _account(core, error, pc)
     if core.attention != ZERO and _attend(core):

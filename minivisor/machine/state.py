@@ -49,8 +49,8 @@ CORE = np.dtype(
                 # ── the engine: addresses, set once ──
                 *((name, _u8) for name in ("uc", "emu_start", "emu_stop", "reg_read", "reg_write")),
                 *((name, _u8) for name in ("reg_read_batch", "reg_write_batch", "context_save", "context_restore")),
-                *((name, _u8) for name in ("context", "context_fresh", "syndrome_at", "exclusive_at", "invalid_address_at")),
-                *((name, _u8) for name in ("batch_ids", "batch_values")),  # all of reg, then all of cp
+                *((name, _u8) for name in ("context", "context_fresh", "syndrome_at", "exclusive_at", "pstate_at")),
+                *((name, _u8) for name in ("invalid_address_at", "batch_ids", "batch_values")),  # all of reg, then all of cp
                 *((name, _u8) for name in ("scratch", "hcr_cell")),
                 ("native_mmu", _u8),  # 1: Unicorn walks; 0: our walk
                 # ── memory: set once ──

@@ -134,8 +134,8 @@ def test_the_engine_tells_host_time_unless_it_is_asked_not_to() -> None:
 
 def test_what_is_kept_where_is_found_by_making_it_take_a_value() -> None:
     found = engine.offsets()
-    assert found.syndrome % 4 == found.exclusive % 8 == found.invalid_address % 8 == 0
-    assert len(set(found)) == 3
+    assert found.syndrome % 4 == found.exclusive % 8 == found.pstate % 8 == found.invalid_address % 8 == 0
+    assert len(set(found)) == 4
     memory = (ctypes.c_uint32 * 4)(1, 2, 3, 4)
     assert engine._find(ctypes.addressof(memory), 16, 3, 4, "three") == 8
     with pytest.raises(EngineError, match="five not found in 16 bytes"):

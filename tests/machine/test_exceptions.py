@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from minivisor.machine.core import FIXED_POINT, HORIZON, SYNC
+from minivisor.machine.core import AARCH32, FIXED_POINT, HORIZON, SYNC
 from tests.machine import a64
 from tests.machine.rig import (
     AF,
@@ -150,6 +150,19 @@ def test_an_exception_that_repeats_for_ever_is_a_fixed_point(rig: Rig, what: str
     rig.load([a64.HVC(0x104)], VECTORS + 0x200)
     rig.start(a64.BRK(3), at=CODE + 0x60)
     assert rig.vector() == 0x200
+
+
+@pytest.mark.parametrize("mmu", ["minivisor", "unicorn"])
+def test_a_return_to_aarch32_is_noticed_and_the_core_is_itself_again(mmu: str) -> None:
+    """The engine would go there, and its PC and PSTATE would stay behind: time once jumped by 2**62 ns."""
+    rig = Rig(mmu)
+    rig.start([a64.ERET], SPSR_EL1=0x10, ELR_EL1=CODE + 0x100)
+    before = rig.core.now
+    assert rig.run(before + 100_000) == AARCH32
+    assert 0 < rig.core.now - before < 200_000  # and not 2**62
+    rig.start([a64.ADD(0, 0, 1), a64.HVC(3)], at=CODE + 0x40, X0=4)  # somebody else's turn
+    assert rig.hvc() == 3
+    assert rig.read("X0", "PC", "PSTATE") == (5, CODE + 0x48, 0x3C5)
 
 
 def test_a_loop_through_the_vector_that_retires_instructions_is_not_one(rig: Rig) -> None:
