@@ -103,7 +103,8 @@ def signalled(core):  # type: ignore[no-untyped-def]
 
 @hot
 def maintenance(core):  # type: ignore[no-untyped-def]
-    """GICH_MISR: bit 0 EOI, 1 underflow, 2 entry not present, 3 nothing pending."""
+    """GICH_MISR: bit 0 EOI, 1 underflow, 2 entry not present, 3 nothing pending; 4 and 5 Group 0 is enabled, is disabled,
+    6 and 7 Group 1, each where the bit of the same number in GICH_HCR asks for it (IHI 0048B, 5.3.4)."""
     valid, pending, completed = ZERO, ZERO, ZERO
     for index in range(core.lr_count):
         lr = core.lr[index]
@@ -120,6 +121,8 @@ def maintenance(core):  # type: ignore[no-untyped-def]
         misr |= FOUR
     if hcr & np.uint64(8) != ZERO and pending == ZERO:
         misr |= np.uint64(8)
+    enabled = (core.gich_vmcr & ONE) << FOUR | (core.gich_vmcr & TWO) << np.uint64(5)  # at bits 4 and 6
+    misr |= hcr & (enabled | (enabled ^ np.uint64(0x50)) << ONE)
     return misr if hcr & ONE != ZERO else ZERO
 
 

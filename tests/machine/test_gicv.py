@@ -10,6 +10,7 @@ import random
 import pytest
 
 from minivisor.machine.gic import VIRTUAL_TIMER
+from minivisor.machine.gicv import maintenance
 from tests.machine import a64
 from tests.machine.naive_gicv import Listed, NaiveGicv
 from tests.machine.rig import GICV, Rig
@@ -240,6 +241,19 @@ def test_groups_have_their_own_registers() -> None:
 
 
 # ── against the oracle ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("enabled", range(4))
+def test_maintenance_when_a_group_is_enabled_or_disabled(enabled: int) -> None:
+    """GICH_MISR bits 4 to 7 (IHI 0048B, 5.3.4): Group 0 enabled, disabled, Group 1 enabled, disabled; each if asked for."""
+    gicv = Interface("minivisor", lr(40), lr(41), control=enabled)
+    truth = [bool(enabled & 1), not enabled & 1, bool(enabled & 2), not enabled & 2]
+    for asked in range(16):
+        gicv.record.gich_hcr = 1 | asked << 4
+        expected = sum(1 << 4 + bit for bit in range(4) if asked >> bit & 1 and truth[bit])
+        assert int(maintenance(gicv.record)) == expected
+        gicv.record.gich_hcr = asked << 4
+        assert int(maintenance(gicv.record)) == 0
 
 
 def test_any_sequence_agrees_with_a_naive_interface() -> None:
