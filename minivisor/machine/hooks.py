@@ -4,7 +4,7 @@
     count_block   before each block: the clock, and the only place that stops a guest at a deadline
     take          an exception: note it and stop; the run loop decides where it goes
     read_system   MRS: the timer counts virtual time, not the host's
-    write_system  MSR: timers, and a note that the translation regime may have changed
+    write_system  MSR: timers, VBAR_EL1, and a note that the translation regime may have changed
     system        SYS: TLBI, AT, IC
 """
 
@@ -31,6 +31,7 @@ ATTEND_CODE, ATTEND_FAULT = np.uint64(1), np.uint64(2)
 GICV_SIZE = np.uint64(0x2000)
 PAR_RES1, PAR_NORMAL = np.uint64(1 << 11), np.uint64(0xFF << 56 | 1 << 11)  # memory attribute: Normal write-back
 PAGE_OFFSET = np.uint64(0xFFF)
+VECTORS_RES0 = np.uint64(0x7FF)  # VBAR_EL1 bits 10:0
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -73,6 +74,7 @@ def _walk(core, va, kind, el0):  # type: ignore[no-untyped-def]
         core.cp[CP.VTTBR_EL2].val,
         core.cp[CP.VTCR_EL2].val,
         core.cp[CP.HCR_EL2].val & ONE,
+        None,
     )
 
 
@@ -237,15 +239,23 @@ def read_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
 
 @callback("u32", "u64", "u32", "u64", "u64")
 def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
-    """uc_cb_insn_sys_t for MSR: timers are ours; after SCTLR, TCR or a TTBR (CRn 1, 2) the regime is read again."""
+    """uc_cb_insn_sys_t for MSR: timers are ours; after SCTLR, TCR or a TTBR (CRn 1, 2) the regime is read again.
+
+    VBAR_EL1 (3, 0, 12, 0, 0) loses its RES0 bits, which Unicorn keeps and takes virtual interrupts to.
+    """
     crn, op0, op1 = load32(encoding), load32(encoding + EIGHT), load32(encoding + np.uint64(12))
     core = core_at(user)
     if crn == ONE or crn == TWO:
         core.regime_stale = ONE
         return np.uint32(0)
+    crm, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(16))
+    if crn == np.uint64(12) and op0 == THREE and op1 | crm | op2 == ZERO:
+        if exception_level(read_one(core, REG.PSTATE)) == ZERO:
+            return np.uint32(0)
+        write_one(core, REG.VBAR_EL1, load64(encoding + np.uint64(24)) & ~VECTORS_RES0)
+        return np.uint32(1)
     if crn != np.uint64(14) or op0 != THREE or op1 != THREE:
         return np.uint32(0)
-    crm, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(16))
     if not _el0_may(core, crm, op2):
         return np.uint32(0)
     return np.uint32(1) if write_timer(core, crm, op2, load64(encoding + np.uint64(24))) else np.uint32(0)
@@ -288,6 +298,7 @@ def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
             core.cp[CP.VTTBR_EL2].val,
             core.cp[CP.VTCR_EL2].val,
             core.cp[CP.HCR_EL2].val & ONE,
+            None,
         )
         if walked != ZERO:
             _fault(core, va, kind, status, TWO, walked & ~ONE, ONE)

@@ -15,6 +15,9 @@ Hardware walks tables; EL2 and the guest kernel build them. This is the walk tha
     +---------+-----+---+---+---+--+-----+--------------------+--+--+----+----+---+----+-+-+
 
 Memory is uint64[n], the words of RAM from physical address `base`; a table outside it is an external abort on the walk.
+
+A walk may be asked to leave notes, of every descriptor it reads (`steps.py` shows them). The hooks pass None, for which the
+compiler leaves no trace of the notes; whoever wants them passes an array and gets the very same source compiled with them.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ __all__ = [
     "EL0_SHIFT",
     "EXTERNAL_ON_WALK",
     "FETCH",
+    "NOTE_WORDS",
     "PERMISSION",
     "READ",
     "S2_SHIFT",
@@ -57,6 +61,9 @@ EL0_SHIFT, S2_SHIFT = np.uint64(3), np.uint64(6)
 ZERO, ONE, TWO, THREE = (np.uint64(n) for n in range(4))
 NINE, TWELVE = np.uint64(9), np.uint64(12)
 MOST_INDEX_BITS = np.uint64(13)  # sixteen concatenated tables of 512 entries
+# Notes are uint64[NOTE_WORDS * (1 + 24)]: how many, then from NOTE_WORDS on for each (stage, level, table, index, address of
+# the descriptor as PA, the address translated, whether memory answered, the descriptor). `table` is an IPA at stage 1.
+NOTE_WORDS = np.uint64(8)
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 ADDRESS_MASK = np.uint64(0x0000_FFFF_FFFF_F000)  # bits 47:12
 ACCESS_FLAG_BIT = np.uint64(1 << 10)
@@ -88,10 +95,37 @@ def _shift(level):  # type: ignore[no-untyped-def]
 
 
 @hot
-def stage2(memory, base, vttbr, vtcr, ipa):  # type: ignore[no-untyped-def]
+def _note(notes, stage, level, table, index, address, wanted):  # type: ignore[no-untyped-def]
+    """A descriptor is about to be read at PA `address`, entry `index` of `table`, to translate `wanted`. See NOTE_WORDS."""
+    if notes is None:
+        return
+    row = NOTE_WORDS * (notes[0] + ONE)
+    notes[row] = stage
+    notes[row + ONE] = level
+    notes[row + TWO] = table
+    notes[row + THREE] = index
+    notes[row + np.uint64(4)] = address
+    notes[row + np.uint64(5)] = wanted
+    notes[row + np.uint64(6)] = ZERO
+    notes[0] += ONE
+
+
+@hot
+def _note_descriptor(notes, descriptor):  # type: ignore[no-untyped-def]
+    """What was read there."""
+    if notes is None:
+        return
+    row = NOTE_WORDS * notes[0]
+    notes[row + np.uint64(6)] = ONE
+    notes[row + np.uint64(7)] = descriptor
+
+
+@hot
+def stage2(memory, base, vttbr, vtcr, ipa, notes):  # type: ignore[no-untyped-def]
     """Walk stage 2 for one IPA.
 
     memory, base: RAM as uint64[n] and its physical address. vttbr, vtcr: VTTBR_EL2, VTCR_EL2. ipa: bytes.
+    notes: None, or see NOTE_WORDS.
     Returns (pa, descriptor, level, status): the output address, the leaf descriptor, its level; status 0 when translated,
     otherwise FAULT | FSC including the level. Permissions are the caller's to check (`stage2_permissions`).
     Source: DDI 0487, D8.2.3 "stage 2 translation process"; start level and concatenation D8.2.5.
@@ -109,9 +143,11 @@ def stage2(memory, base, vttbr, vtcr, ipa):  # type: ignore[no-untyped-def]
         return ZERO, ZERO, ZERO, ADDRESS_SIZE
     while True:
         word = (table + (index << THREE) - base) >> THREE
+        _note(notes, TWO, level, table, index, table + (index << THREE), ipa)
         if table < base or word >= np.uint64(memory.shape[0]):
             return ZERO, ZERO, level, EXTERNAL_ON_WALK + level
         descriptor = memory[word]
+        _note_descriptor(notes, descriptor)
         shift = _shift(level)
         if descriptor & ONE == ZERO:
             return ZERO, descriptor, level, TRANSLATION + level
@@ -191,7 +227,7 @@ def _stage1_start(va, tcr, ttbr0, ttbr1):  # type: ignore[no-untyped-def]
 
 
 @hot
-def stage1(memory, base, va, tcr, ttbr0, ttbr1, wxn, vttbr, vtcr, two_stages):  # type: ignore[no-untyped-def]
+def stage1(memory, base, va, tcr, ttbr0, ttbr1, wxn, vttbr, vtcr, two_stages, notes):  # type: ignore[no-untyped-def]
     """Walk stage 1 for one VA; each descriptor is read through stage 2 when `two_stages` is not 0.
 
     Returns (ipa, permissions, level, not_global, status, stage2_ipa): `status` as in `stage2`; when the fault is stage 2's,
@@ -213,15 +249,17 @@ def stage1(memory, base, va, tcr, ttbr0, ttbr1, wxn, vttbr, vtcr, two_stages):  
         where = table + (index << THREE)
         address = where
         if two_stages != ZERO:
-            address, leaf, s2_level, status = stage2(memory, base, vttbr, vtcr, where)
+            address, leaf, s2_level, status = stage2(memory, base, vttbr, vtcr, where, notes)
             if status == ZERO and stage2_permissions(leaf) & READ == ZERO:
                 status = PERMISSION + s2_level
             if status != ZERO:
                 return ZERO, ZERO, s2_level, ZERO, status, where | ONE
         word = (address - base) >> THREE
+        _note(notes, ONE, level, table, index, address, va)
         if address < base or word >= np.uint64(memory.shape[0]):
             return ZERO, ZERO, level, ZERO, EXTERNAL_ON_WALK + level, ZERO
         descriptor = memory[word]
+        _note_descriptor(notes, descriptor)
         if descriptor & ONE == ZERO or (descriptor & TWO == ZERO and (level == ZERO or level == THREE)):
             return ZERO, ZERO, level, ZERO, TRANSLATION + level, ZERO
         output = descriptor & ADDRESS_MASK
@@ -240,10 +278,11 @@ def stage1(memory, base, va, tcr, ttbr0, ttbr1, wxn, vttbr, vtcr, two_stages):  
 
 
 @hot
-def translate(memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two_stages):  # type: ignore[no-untyped-def]
+def translate(memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two_stages, notes):  # type: ignore[no-untyped-def]
     """Both stages for one access, with permissions, in the order the architecture gives faults (D8.15.3).
 
-    kind: READ, WRITE or FETCH. el0: nonzero when checked as EL0. two_stages: HCR_EL2.VM.
+    kind: READ, WRITE or FETCH. el0: nonzero when checked as EL0. two_stages: HCR_EL2.VM. notes: None, or see
+    NOTE_WORDS.
     Returns (pa, leaf, ipa, status, stage, s1ptw). `leaf` packs what a TLB entry needs: permission bits 8:0, the smaller
     of both page shifts in bits 21:16, not-global bit 11, stage-1 level 25:24, stage-2 level 27:26.
     """
@@ -251,7 +290,7 @@ def translate(memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr
     ipa, permissions = va, np.uint64(0x3F)
     if sctlr & ONE != ZERO:
         ipa, permissions, level1, ng, status, walked = stage1(
-            memory, base, va, tcr, ttbr0, ttbr1, sctlr & WXN != ZERO, vttbr, vtcr, two_stages
+            memory, base, va, tcr, ttbr0, ttbr1, sctlr & WXN != ZERO, vttbr, vtcr, two_stages, notes
         )
         if walked != ZERO:
             return ZERO, ZERO, walked & ~ONE, status, TWO, ONE
@@ -266,7 +305,7 @@ def translate(memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr
             return ZERO, ZERO, ZERO, ADDRESS_SIZE, ONE, ZERO
     pa, level2, s2 = ipa, ZERO, np.uint64(7)
     if two_stages != ZERO:
-        pa, descriptor, level2, status = stage2(memory, base, vttbr, vtcr, ipa)
+        pa, descriptor, level2, status = stage2(memory, base, vttbr, vtcr, ipa, notes)
         s2 = stage2_permissions(descriptor)
         if status == ZERO and s2 & kind == ZERO:
             status = PERMISSION + level2

@@ -52,6 +52,26 @@ def test_an_interrupt_from_every_level(mmu: str, pstate: int, offset: int) -> No
     assert rig.read("SP_EL0") == (0x1000,)
 
 
+def test_the_vector_base_has_no_low_bits(mmu: str) -> None:
+    """VBAR_EL1 bits 10:0 are RES0: they read as zero, and neither an exception nor a virtual interrupt goes there."""
+    gicv = Interface(mmu)
+    rig = gicv.rig
+    move = a64.msr("VBAR_EL1", 1)
+    rig.start(move, a64.mrs(0, "VBAR_EL1"), a64.SVC(1), X1=VECTORS | 0x7FC)
+    assert rig.vector() == 0x200
+    assert rig.read("X0", "VBAR_EL1") == (VECTORS, VECTORS)
+    rig.start(move, a64.MSR_DAIFCLR(2), *[a64.NOP] * 4, X1=VECTORS | 0x7FC)
+    gicv.record.lr[0] = lr(40)
+    assert rig.vector() == 0x280
+
+
+def test_el0_cannot_move_the_vectors(mmu: str) -> None:
+    rig = user_rig(Rig(mmu))
+    rig.start(a64.msr("VBAR_EL1", 1), pstate=EL0T, X1=VECTORS + 0x800)
+    assert rig.vector() == 0x400
+    assert rig.read("VBAR_EL1") == (VECTORS,)
+
+
 def test_a_masked_core_takes_it_when_it_unmasks_and_only_once(mmu: str) -> None:
     gicv = Interface(mmu, lr(40), lr(41, 0x90))
     gicv.rig.start(*[a64.NOP] * 8, a64.MSR_DAIFCLR(2), a64.NOP, a64.MSR_DAIFSET(2), a64.HVC(1), X9=GICV, X11=0)
