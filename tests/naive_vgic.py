@@ -6,6 +6,7 @@ virtual CPU interface as IHI 0048B, 5 has it: it only knows what is in the list 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from minivisor.stages import ListRegister
@@ -15,7 +16,10 @@ IDLE = 256
 
 
 class Gic:
-    """One CPU's interrupts. `edge` ids latch, others follow `lines`; SGIs (below 16) are {id: senders}."""
+    """One CPU's interrupts. `edge` ids latch, others follow `lines`; SGIs (below 16) are {id: senders}.
+
+    queue: ids that are pending and not active, in the order in which they became so.
+    """
 
     def __init__(self, edge: set[int], priority: dict[int, int]) -> None:
         self.edge, self.priority = edge, priority
@@ -24,56 +28,93 @@ class Gic:
         self.senders: dict[int, set[int]] = {}
         self.enabled: set[int] = set()
         self.active: list[tuple[int, int]] = []
+        self.dropped: list[tuple[int, int]] = []
+        self.queue: list[int] = []
 
-    def pending(self) -> list[tuple[int, int, int]]:
-        """(priority, id, sender) of all that could be acknowledged now, most urgent first."""
-        running = min((self.priority[intid] for intid, _ in self.active), default=IDLE)
-        busy = {intid for intid, _ in self.active}
+    def settle(self) -> None:
+        """Bring the queue up to date; to be called after each single change."""
         ids = self.latched | (self.lines - self.edge) | {intid for intid, who in self.senders.items() if who}
-        return sorted(
-            (self.priority[intid], intid, min(self.senders.get(intid) or {0}))
-            for intid in ids & self.enabled - busy
-            if self.priority[intid] < running
-        )
+        ready = ids - {intid for intid, _ in self.active + self.dropped}
+        self.queue = [intid for intid in self.queue if intid in ready]
+        self.queue += sorted(ready - set(self.queue))
+
+    def pending(self) -> list[int]:
+        """Ids that could be acknowledged now, most urgent first, of equals the first to come."""
+        running = min((self.priority[intid] for intid, _ in self.active), default=IDLE)
+        ready = [intid for intid in self.queue if intid in self.enabled and self.priority[intid] < running]
+        return sorted(ready, key=lambda intid: self.priority[intid])
 
     def acknowledge(self) -> tuple[int, int]:
         if not self.pending():
             return SPURIOUS, 0
-        _, intid, sender = self.pending()[0]
+        intid = self.pending()[0]
+        sender = min(self.senders.get(intid) or {0})
         self.latched.discard(intid)
         self.senders.get(intid, set()).discard(sender)
         self.active.append((intid, sender))
+        self.settle()
         return intid, sender
 
     def complete(self) -> int:
-        return self.active.pop()[0]
+        intid, _ = self.active.pop()
+        self.settle()
+        return intid
+
+    def drop(self) -> None:
+        """EOIR with EOImode: the running priority drops, the interrupt stays active until `deactivate`."""
+        self.dropped.append(self.active.pop())
+
+    def deactivate(self, which: int) -> tuple[int, int]:
+        """DIR of one of the dropped, in any order."""
+        name = self.dropped.pop(which)
+        self.settle()
+        return name
 
 
 class ListRegisterInterface:
-    """GICV over list registers: acknowledge, complete, and the maintenance interrupt."""
+    """GICV over list registers: acknowledge, complete, and the maintenance interrupts.
+
+    running: the priorities taken and not dropped (GICH_APR). control: GICH_HCR as EL2 set it. eoi_count: of this run.
+    """
 
     def __init__(self) -> None:
         self.registers: list[ListRegister] = []
+        self.running: list[int] = []
+        self.control = self.eoi_count = 0
+
+    def enter(self, registers: Sequence[ListRegister], control: int) -> None:
+        """EL2 filled the list registers. A maintenance interrupt that is there from the start would never let the guest run."""
+        self.registers, self.control, self.eoi_count = list(registers), control, 0
+        assert not self.maintenance()
 
     def acknowledge(self) -> tuple[int, int]:
-        running = min((r.priority for r in self.registers if r.state & 2), default=IDLE)
-        ready = [
-            (r.priority, r.intid, n)
-            for n, r in enumerate(self.registers)
-            if r.state == 1 and r.priority < running
-        ]  # fmt: skip
+        running = self.running[-1] if self.running else IDLE
+        ready = [(r.priority, n) for n, r in enumerate(self.registers) if r.state == 1 and r.priority < running]
         if not ready:
             return SPURIOUS, 0
-        n = min(ready)[2]
+        n = min(ready)[1]
         self.registers[n] = replace(self.registers[n], state=2)
+        self.running.append(self.registers[n].priority)
         return self.registers[n].intid, self.registers[n].source
+
+    def drop(self) -> None:
+        """EOIR with EOImode."""
+        self.running.pop()
 
     def complete(self, intid: int) -> bool:
         """EOI. True when the list register had asked for a maintenance interrupt."""
-        (n,) = (n for n, r in enumerate(self.registers) if r.state & 2 and r.intid == intid)
+        self.running.pop()
+        found = [n for n, r in enumerate(self.registers) if r.state & 2 and r.intid == intid]
+        if not found:
+            self.eoi_count += 1
+            return False
+        (n,) = found
         self.registers[n] = replace(self.registers[n], state=self.registers[n].state & 1)
         return self.registers[n].eoi_maintenance and self.registers[n].state == 0
 
-    def starved(self) -> bool:
-        """No pending interrupt is listed: what GICH_HCR.NPIE watches, and UIE nearly."""
-        return not any(r.state & 1 for r in self.registers)
+    def maintenance(self) -> bool:
+        """UIE: at most one list register in use. LRENPIE: an EOI found none. NPIE: none is pending (IHI 0048B, 5.3.1)."""
+        underflow = self.control & 2 and sum(r.state != 0 for r in self.registers) <= 1
+        not_present = self.control & 4 and self.eoi_count
+        none_pending = self.control & 8 and not any(r.state == 1 for r in self.registers)
+        return bool(underflow or not_present or none_pending)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
+from minivisor.hypervisor.list_registers import HCR_EN, maintenance
 from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.board import Machine
 from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
@@ -23,11 +24,11 @@ from minivisor.trace.store import Trace
 __all__ = ["Interrupts", "decode_list_register", "encode_list_register"]
 
 TICK = 16  # ns
-HCR_EN, HCR_UIE = 1, 2  # GICH_HCR
 LR_AT, HCR_AT, VMCR_AT, APR_AT = (WORD[name] for name in ("lr", "gich_hcr", "gich_vmcr", "gich_apr"))
 CVAL_AT, CTL_AT, OFFSET_AT = (WORD[name] for name in ("cntv_cval", "cntv_ctl", "cntvoff"))
 P_CVAL_AT, P_CTL_AT = WORD["cntp_cval"], WORD["cntp_ctl"]
 HW, EOI = 1 << 31, 1 << 19
+EOI_COUNT = 27  # GICH_HCR[31:27]
 
 
 def encode_list_register(register: ListRegister) -> int:
@@ -72,7 +73,7 @@ class Interrupts:
             return
         registers, spilled = vgic.enter(vcpu.number, self._count)
         self._words[LR_AT : LR_AT + self._count] = self._encode(registers)
-        self._words[HCR_AT] = HCR_EN | (HCR_UIE if spilled else 0)
+        self._words[HCR_AT] = maintenance(registers, spilled)
         self._listed = registers
         for slot, register in enumerate(registers):
             if register.state == 1:
@@ -94,9 +95,9 @@ class Interrupts:
             return
         registers = [decode_list_register(value) for value in self._words[LR_AT : LR_AT + self._count]]
         self._words[LR_AT : LR_AT + self._count] = memoryview(array("Q", bytes(8 * self._count)))
-        self._words[HCR_AT] = HCR_EN
+        completed_outside, self._words[HCR_AT] = self._words[HCR_AT] >> EOI_COUNT & 0x1F, HCR_EN
         listed, self._listed = self._listed, ()
-        vcpu.persona.vgic.leave(vcpu.number, registers)
+        vcpu.persona.vgic.leave(vcpu.number, registers, completed_outside)
         for slot, register in enumerate(registers):
             if register.state & 2:
                 self._note(vcpu, IrqEvent.ACKNOWLEDGED, register.intid, register.priority, slot)

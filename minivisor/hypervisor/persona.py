@@ -4,6 +4,7 @@ What a persona sees is the fixed virtual platform (DESIGN, "The virtual platform
 
     0x0800_0000  GICv2 distributor          emulated: each access is a stage-2 fault
     0x0801_0000  GICv2 CPU interface        the board's virtual CPU interface page, mapped: no exit
+    0x0801_1000  its GICC_DIR               emulated
     0x0900_0000  PL011 UART, SPI 1          emulated
     0x0901_0000  PL031 RTC, SPI 2           emulated
     0x4000_0000  RAM                        the persona's own pages; device tree first, framebuffer last
@@ -21,6 +22,7 @@ import numpy as np
 from minivisor.arch.psci import Affinity
 from minivisor.errors import GuestImageError, OptionError
 from minivisor.hypervisor.aborts import Bus
+from minivisor.hypervisor.deactivation import Deactivation
 from minivisor.hypervisor.distributor import Distributor
 from minivisor.hypervisor.guest_tree import Framebuffer, guest_tree
 from minivisor.hypervisor.image import Image
@@ -34,17 +36,20 @@ from minivisor.hypervisor.vgic import Vgic
 from minivisor.machine.board import Machine
 from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
 from minivisor.machine.pl011 import Pl011
+from minivisor.machine.state import WORD
 from minivisor.stages import Stages
 
 __all__ = ["FRAMEBUFFER", "RAM", "Persona", "PersonaSettings"]
 
 GICD, GICV, UART, RTC, RAM = 0x0800_0000, 0x0801_0000, 0x0900_0000, 0x0901_0000, 0x4000_0000
-PAGE, GICV_SIZE = 0x1000, 0x2000
+PAGE = 0x1000
+EOI_MODE = 1 << 9  # GICV_CTLR.EOImode, GICH_VMCR.VEM
 UART_SPI, RTC_SPI = 33, 34  # interrupt ids of SPI 1 and 2
 MIB = 1 << 20
 FRAMEBUFFER_ROOM = 128 << 10  # at the end of RAM
 FRAMEBUFFER = Framebuffer(address=0, width=160, height=240, stride=320, format="r5g6b5")
 DECODED = 4096  # exits whose decoding is remembered
+VMCR_AT = WORD["gich_vmcr"]
 CONSOLE_LIMIT = 1 << 20  # bytes of output kept; a guest may print for ever
 
 
@@ -112,6 +117,7 @@ class Persona:
         self.vgic.forward(PHYSICAL_TIMER, PHYSICAL_TIMER)
         self.uart, self.rtc = stages.uart(self._transmit), Rtc(lambda: core.now)
         self.bus.add_banked(GICD, PAGE, Distributor(self.vgic))
+        self.bus.add_banked(GICV + PAGE, PAGE, Deactivation(self.vgic, lambda: bool(core.words[VMCR_AT] & EOI_MODE)))
         self.bus.add(UART, PAGE, self.uart)
         self.bus.add(RTC, PAGE, self.rtc)
 
@@ -123,14 +129,14 @@ class Persona:
         self._ledger.claim(self.owner, self.pa, self.settings.memory)
         self._scrubbed = True  # free pages are: to clear them again would make the host back every one
         self.stage2.map(RAM, self.pa, self.settings.memory, "rwx")
-        self.stage2.map(GICV, self.machine.board.gicv_base, GICV_SIZE, "device-rw")
+        self.stage2.map(GICV, self.machine.board.gicv_base, PAGE, "device-rw")
         self.vttbr = self.vmid << 48 | self.tables.root
         core.tlbi_vmid(self.vmid)
 
     def release(self) -> None:
         """Give its RAM back: nothing maps it any more, no TLB remembers it, and the next owner finds zeros."""
         self.stage2.unmap(RAM, self.settings.memory)
-        self.stage2.unmap(GICV, GICV_SIZE)
+        self.stage2.unmap(GICV, PAGE)
         self.machine.core.tlbi_vmid(self.vmid)
         self._ledger.release(self.owner, self.pa, self.settings.memory)
 

@@ -10,6 +10,9 @@ pending again, one whose line fell before the guest saw it is not (IHI 0048B, 3.
 level interrupt is not listed as "pending and active": by the time it is completed the guest has usually silenced the
 device.
 
+Interrupts of equal priority go in the order in which they became ready to be taken, pending and not active: `turn` is a
+number drawn then. A line that stays high draws a new one after each completion, and so cannot keep others out.
+
 Interrupts 0-15 are SGIs, 16-31 PPIs, one of each per vCPU; 32-127 are SPIs, shared. All are in Group 0.
 """
 
@@ -18,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from minivisor.arch.gic import PPIS, SGIS, SPIS, IrqState
@@ -37,7 +41,10 @@ Target = Callable[[Irq, Sequence[Vcpu]], int]
 
 @dataclass(slots=True)
 class Interrupt:
-    """One interrupt. senders: one bit for each CPU that sent this SGI. sender, holder: of the activation, if active."""
+    """One interrupt. senders: one bit for each CPU that sent this SGI. sender, holder: of the activation, if active.
+
+    turn: among its equals, while it is ready; 0 when it is not.
+    """
 
     intid: int
     enabled: bool = False
@@ -53,6 +60,7 @@ class Interrupt:
     active: bool = False
     sender: int = 0
     holder: int = 0
+    turn: int = 0
 
     @property
     def pending(self) -> bool:
@@ -85,6 +93,8 @@ class Vgic:
         self._shared = [Interrupt(intid, targets=1) for intid in range(PRIVATE, INTERRUPTS)]
         self._busy: list[dict[int, Interrupt]] = [{} for _ in range(cpus + 1)]  # the last one is for SPIs
         self._flight: list[list[tuple[Interrupt, bool]]] = [[] for _ in range(cpus)]
+        self._outside: list[list[Interrupt]] = [[] for _ in range(cpus)]  # active, but in no list register
+        self._turns = 0
 
     # ── lines and senders ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -97,6 +107,11 @@ class Vgic:
     def settle(self, interrupt: Interrupt, cpu: int) -> None:
         """Note whether an interrupt is pending or active now, so that a world switch looks at busy ones only."""
         busy = self._busy[cpu if interrupt.intid < PRIVATE else self.cpus]
+        if not interrupt.pending or interrupt.active:
+            interrupt.turn = 0
+        elif not interrupt.turn:
+            self._turns += 1
+            interrupt.turn = self._turns
         if interrupt.pending or interrupt.active:
             busy[interrupt.intid] = interrupt
         else:
@@ -124,6 +139,15 @@ class Vgic:
                 self._private[cpu][sgi].senders |= 1 << sender
                 self.settle(self._private[cpu][sgi], cpu)
 
+    def deactivate(self, intid: int, sender: int, cpu: int) -> None:
+        """GICV_DIR of `cpu`, for whichever list register it is in, or none. sender: of an SGI."""
+        interrupt = self.interrupt(intid, cpu)
+        if interrupt is None or not interrupt.active or (intid >= PRIVATE and interrupt.holder != cpu):
+            return
+        if intid not in SGIS or interrupt.sender == sender:
+            interrupt.active = False
+            self.settle(interrupt, cpu)
+
     def forward(self, intid: int, physical: int) -> None:
         """Tie a virtual PPI or SPI to a physical interrupt, which the guest's EOI deactivates (LR.HW)."""
         for cpu in range(self.cpus if intid < PRIVATE else 1):
@@ -138,8 +162,8 @@ class Vgic:
         return bool(self._busy[cpu] or self._busy[self.cpus])
 
     def pending(self, cpu: int) -> list[Irq]:
-        """What wants a list register of this vCPU: active interrupts, then pending ones, most urgent first."""
-        busy = chain(self._busy[cpu].values(), self._busy[self.cpus].values())
+        """What wants a list register of this vCPU, most urgent first; equals in their turn."""
+        busy = sorted(chain(self._busy[cpu].values(), self._busy[self.cpus].values()), key=lambda each: each.turn)
         wanting = (self._wanting(interrupt, cpu) for interrupt in busy)
         return sorted((irq for irq in wanting if irq is not None), key=list_registers.urgency)
 
@@ -150,9 +174,11 @@ class Vgic:
     def enter(self, cpu: int, count: int) -> tuple[tuple[ListRegister, ...], tuple[Irq, ...]]:
         """Flush before the guest runs: (list registers, spilled). count: how many list registers there are.
 
-        While something is spilled, the underflow maintenance interrupt (GICH_HCR.UIE) should bring us back here.
+        While something is spilled, a maintenance interrupt should bring us back here: `list_registers.maintenance`.
         """
         registers, spilled = self._flush(self.pending(cpu), (EMPTY,) * count)
+        outside = [(irq.priority, self.interrupt(irq.intid, cpu)) for irq in spilled if irq.active]
+        self._outside[cpu] = [each for _, each in sorted(outside, key=itemgetter(0)) if each is not None]
         for register in registers:
             interrupt = self.interrupt(register.intid, cpu)
             if register.state and interrupt is not None:
@@ -160,8 +186,11 @@ class Vgic:
                 _take(interrupt, register)
         return registers, spilled
 
-    def leave(self, cpu: int, registers: Sequence[ListRegister]) -> None:
-        """Fold after the guest ran, before anything else looks at the vGIC."""
+    def leave(self, cpu: int, registers: Sequence[ListRegister], completed_outside: int = 0) -> None:
+        """Fold after the guest ran, before anything else looks at the vGIC.
+
+        completed_outside: GICH_HCR.EOICount. An EOI names the most urgent active interrupt, so those were it, in order.
+        """
         completed, listed = self._fold(registers)
         still = {irq.intid: irq for irq in listed}
         for interrupt, latched in self._flight[cpu]:
@@ -169,8 +198,12 @@ class Vgic:
             if irq is not None:
                 self._put_back(interrupt, irq, latched, cpu)
             elif interrupt.intid in completed:
-                interrupt.active = False
+                interrupt.active, interrupt.turn = False, 0
             self.settle(interrupt, cpu)
+        for interrupt in self._outside[cpu][:completed_outside]:
+            interrupt.active = False
+            self.settle(interrupt, cpu)
+        self._outside[cpu].clear()
         self._flight[cpu].clear()
 
     def _put_back(self, interrupt: Interrupt, irq: Irq, latched: bool, cpu: int) -> None:
@@ -227,6 +260,7 @@ class Vgic:
         for (interrupt, cpu), saved in zip(self._all(), state["interrupts"], strict=True):
             for name, value in saved.items():
                 setattr(interrupt, name, value)
+            self._turns = max(self._turns, interrupt.turn)
             self.settle(interrupt, cpu)
 
     def _all(self) -> Iterator[tuple[Interrupt, int]]:

@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from minivisor.hypervisor.list_registers import EMPTY, flush, fold, target
+from minivisor.hypervisor.list_registers import (
+    EMPTY,
+    POLICIES,
+    flush,
+    flush_keep_active,
+    fold,
+    maintenance,
+    target,
+)
 from minivisor.stages import Irq, ListRegister, Vcpu
 
 
@@ -30,7 +38,7 @@ def test_64_pending_into_any_number_of_list_registers(count):
         pending = some(rng, 64)
         registers, spilled = flush(pending, [EMPTY] * count)
         assert len(registers) == count
-        ranked = sorted(pending, key=lambda irq: (irq.priority, irq.intid))
+        ranked = sorted(pending, key=lambda irq: irq.priority)  # stable: equals as they came
         assert [r.intid for r in registers] == [irq.intid for irq in ranked[:count]]
         assert list(spilled) == ranked[count:]
         for register, irq in zip(registers, ranked, strict=False):
@@ -49,10 +57,61 @@ def test_what_goes_in_comes_out_unless_the_guest_touches_it():
         assert sorted(still, key=lambda irq: irq.intid) == sorted(pending, key=lambda irq: irq.intid)
 
 
-def test_active_interrupts_are_listed_before_more_urgent_pending_ones():
-    busy, urgent = Irq(40, 0xA0, active=True, pending=False), Irq(41, 0x10)
-    registers, spilled = flush([urgent, busy], [EMPTY])
-    assert (registers[0].intid, registers[0].state, spilled) == (40, 2, (urgent,))
+BUSY = [Irq(40 + n, 0x20 * n, active=True, pending=False) for n in range(4)]
+READY = [Irq(50 + n, 0x20 * n + 8) for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "count", "listed", "outside"),
+    [
+        ("kvm", 1, [50], [51, 52, 53, 40, 41, 42, 43]),
+        ("bao", 1, [50], [51, 52, 53, 40, 41, 42, 43]),
+        ("kvm", 2, [50, 51], [52, 53, 40, 41, 42, 43]),
+        ("bao", 2, [50, 40], [51, 52, 53, 41, 42, 43]),
+        ("kvm", 6, [50, 51, 52, 53, 40, 41], [42, 43]),
+        ("bao", 6, [50, 51, 40, 41, 42, 43], [52, 53]),
+        ("kvm", 8, [50, 51, 52, 53, 40, 41, 42, 43], []),
+        ("bao", 8, [50, 51, 52, 53, 40, 41, 42, 43], []),
+    ],
+)
+def test_on_overflow_one_policy_keeps_pending_interrupts_in_and_the_other_active_ones(policy, count, listed, outside):
+    registers, spilled = POLICIES[policy](BUSY + READY, [EMPTY] * count)
+    assert [r.intid for r in registers] == listed
+    assert [irq.intid for irq in spilled] == outside
+
+
+def test_active_ones_alone_use_every_list_register():
+    registers, spilled = flush_keep_active(BUSY, [EMPTY] * 3)
+    assert ([r.intid for r in registers], spilled) == ([40, 41, 42], (BUSY[3],))
+
+
+def test_active_and_pending_again_is_two_states_only_while_nobody_waits_outside():
+    again = replace(BUSY[0], pending=True)
+    (register,), _ = flush([again], [EMPTY])
+    assert (register.state, register.eoi_maintenance) == (3, False)
+    registers, _ = flush([again, *READY], [EMPTY] * 2)
+    assert [r.state for r in registers] == [1, 1]
+    registers, _ = flush_keep_active([again, *READY], [EMPTY] * 2)
+    assert [(r.state, r.eoi_maintenance) for r in registers] == [(1, False), (2, True)]
+
+
+UIE, LRENPIE, NPIE = 2, 4, 8
+LISTED = (ListRegister(1, 33), ListRegister(2, 34))
+
+
+@pytest.mark.parametrize(
+    ("registers", "spilled", "control"),
+    [
+        (LISTED, [], 0),
+        (LISTED, READY[:1], NPIE),
+        (LISTED, READY[:2], NPIE | UIE),
+        (LISTED[:1], READY[:2], NPIE),
+        (LISTED, BUSY[:2], LRENPIE),
+        (LISTED, [*READY[:1], BUSY[0]], NPIE | LRENPIE),
+    ],
+)
+def test_what_is_outside_decides_which_maintenance_interrupt_brings_us_back(registers, spilled, control):
+    assert maintenance(registers, spilled) == 1 | control
 
 
 def test_list_registers_in_use_stay_and_their_interrupt_is_not_listed_twice():
@@ -64,8 +123,8 @@ def test_list_registers_in_use_stay_and_their_interrupt_is_not_listed_twice():
 
 def test_one_sgi_from_two_senders_takes_one_list_register():
     registers, spilled = flush([Irq(3, 0, source=1), Irq(3, 0, source=0)], [EMPTY] * 4)
-    assert [(r.state, r.source) for r in registers] == [(1, 0), (0, 0), (0, 0), (0, 0)]
-    assert spilled == (Irq(3, 0, source=1),)
+    assert [(r.state, r.source) for r in registers] == [(1, 1), (0, 0), (0, 0), (0, 0)]
+    assert spilled == (Irq(3, 0, source=0),)
 
 
 def test_fold_tells_completed_from_empty():

@@ -16,7 +16,9 @@ import pytest
 from minivisor import guests
 from minivisor.hypervisor.hypervisor import Hypervisor
 from minivisor.hypervisor.image import load_image
+from minivisor.hypervisor.list_registers import POLICIES
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
+from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.hypervisor.vcpu import SPIN
 from minivisor.machine.board import Machine
@@ -45,6 +47,20 @@ def test_every_check_holds_for_any_number_of_cpus(cpus: int) -> None:
     assert persona.console.decode().startswith(f"smp: {cpus} CPU")
     assert lines(persona) == LINES
     assert (persona.status, persona.report) == ("off", "")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("count", [1, 2, 16])
+def test_every_check_holds_for_any_number_of_list_registers(count: int, policy: str) -> None:
+    """CPU 0 gets its answers from seven senders, one interrupt at a time, and the timer's too: nothing is lost."""
+    machine = Machine(list_registers=count)
+    hypervisor = Hypervisor(machine, stages=lambda guest: reference(guest, flush=POLICIES[policy]))
+    smp, home = add(hypervisor, 8), add(hypervisor, 1, "persona")
+    for at in range(20):
+        hypervisor.key(home, ord("a") + at, at=5_000_000 + 2_000_000 * at)
+    hypervisor.run(100_000_000)
+    assert lines(smp) == LINES
+    assert home.console.count(b"key '") == 20
 
 
 STORY = """
