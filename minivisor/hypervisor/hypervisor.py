@@ -23,6 +23,7 @@ from minivisor.hypervisor.persona import Persona, PersonaSettings
 from minivisor.hypervisor.placement import BLOCK, place
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.report import report
+from minivisor.hypervisor.serial_port import PORTS
 from minivisor.hypervisor.stage2 import VTCR
 from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.board import Machine
@@ -39,7 +40,6 @@ __all__ = ["HCR_GUEST", "Hypervisor"]
 HCR_GUEST = 1 << 31 | 1 << 22 | 1 << 21 | 1 << 19 | 1 << 18 | 1 << 13 | 1 << 5 | 1 << 4 | 1 << 3 | 1 << 1 | 1
 MDCR_NO_PMU = 1 << 6 | 1 << 5  # MDCR_EL2.TPM, TPMCR: the cycle counter would tell host time
 TICK, PAGE = 16, 4096
-UARTDR = 0x000  # DDI 0183, 3.3.1
 NEVER = 1 << 61
 
 
@@ -68,6 +68,7 @@ class Hypervisor:
         extra = {"clock": clock}
         self.trace = trace or Trace(Metadata(machine.board.name, self.cost.name, seed, machine.core.mmu, extra=extra))
         self.interrupts = Interrupts(machine, self.trace)
+        self._serial = PORTS[machine.board.uart](machine)
         self._stages, self._scheduler = stages, scheduler
         self._loaded: VirtualCpu | None = None
         self._inputs: list[tuple[int, int, Persona, int]] = []
@@ -93,7 +94,7 @@ class Hypervisor:
     def log(self, words: str) -> None:
         """A line on the board's own serial port, with the virtual time: EL2's voice, which no persona has."""
         for byte in f"[{self.now / 1e9:12.6f}] {words}\r\n".encode():
-            self.machine.write_device(self.machine.board.uart_base + UARTDR, byte)
+            self._serial.put(byte)
 
     # ── personas ──
 

@@ -9,9 +9,9 @@ without an exit, and if the line is still high then, it fires again.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 
+from minivisor.hypervisor.ich import decode_ich, encode_ich
 from minivisor.hypervisor.list_registers import HCR_EN, maintenance
 from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.board import Machine
@@ -24,7 +24,7 @@ from minivisor.trace.store import Trace
 __all__ = ["Interrupts", "decode_list_register", "encode_list_register"]
 
 TICK = 16  # ns
-LR_AT, HCR_AT, VMCR_AT, APR_AT = (WORD[name] for name in ("lr", "gich_hcr", "gich_vmcr", "gich_apr"))
+HCR_AT, VMCR_AT, APR_AT = (WORD[name] for name in ("gich_hcr", "gich_vmcr", "gich_apr"))
 CVAL_AT, CTL_AT, OFFSET_AT = (WORD[name] for name in ("cntv_cval", "cntv_ctl", "cntvoff"))
 P_CVAL_AT, P_CTL_AT = WORD["cntp_cval"], WORD["cntp_ctl"]
 HW, EOI = 1 << 31, 1 << 19
@@ -54,13 +54,18 @@ def decode_list_register(value: int) -> ListRegister:
     )
 
 
+FORMATS = {2: (encode_list_register, decode_list_register), 3: (encode_ich, decode_ich)}
+"""`Board.gic` -> to and from its list registers."""
+
+
 class Interrupts:
     """The interrupt side of the loaded vCPU."""
 
     def __init__(self, machine: Machine, trace: Trace) -> None:
         self._words = machine.core.words
         self._core, self._gic, self._trace = machine.core, machine.gic, trace
-        self._count = machine.list_registers
+        self._count, self._interface = machine.list_registers, machine.virtual_interface
+        self._encode, self._decode = FORMATS[machine.board.gic]
         self._listed: Sequence[ListRegister] = ()
         self.attention = True
         """A timer line is high, an interrupt came or the vCPU was just loaded: look at the lines again."""
@@ -72,7 +77,7 @@ class Interrupts:
         if not vgic.busy(vcpu.number):
             return
         registers, spilled = vgic.enter(vcpu.number, self._count)
-        self._words[LR_AT : LR_AT + self._count] = self._encode(registers)
+        self._interface.write_list_registers(map(self._encode, registers))
         self._words[HCR_AT] = maintenance(registers, spilled)
         self._listed = registers
         for slot, register in enumerate(registers):
@@ -80,9 +85,6 @@ class Interrupts:
                 self._note(vcpu, IrqEvent.LISTED, register.intid, register.priority, slot)
         for irq in spilled:
             self._note(vcpu, IrqEvent.SPILLED, irq.intid, irq.priority)
-
-    def _encode(self, registers: Sequence[ListRegister]) -> memoryview:
-        return memoryview(array("Q", map(encode_list_register, registers)))
 
     def look(self, vcpu: VirtualCpu) -> None:
         """Bring the timer lines up to date: the guest may have silenced a timer since they were last seen, without an exit."""
@@ -93,8 +95,8 @@ class Interrupts:
         """Fold: what the guest acknowledged and completed goes back into the vGIC; the list registers are empty after."""
         if not self._listed:
             return
-        registers = [decode_list_register(value) for value in self._words[LR_AT : LR_AT + self._count]]
-        self._words[LR_AT : LR_AT + self._count] = memoryview(array("Q", bytes(8 * self._count)))
+        registers = [self._decode(value) for value in self._interface.read_list_registers()]
+        self._interface.write_list_registers([0] * self._count)
         completed_outside, self._words[HCR_AT] = self._words[HCR_AT] >> EOI_COUNT & 0x1F, HCR_EN
         listed, self._listed = self._listed, ()
         vcpu.persona.vgic.leave(vcpu.number, registers, completed_outside)

@@ -41,11 +41,12 @@ def _strip(name: str, colour: int, width: int, stopped: bool) -> np.ndarray:
 
 
 def compose(panel: np.ndarray, foreground: Persona) -> np.ndarray:
-    """Draw a frame into the board's panel, uint8[height, width, 3], and return it."""
+    """Draw a frame into the board's panel, uint8[height, width, 3], and return it. A larger panel has it in the middle."""
     height, width, _ = panel.shape
     picture = rgb_from_565(foreground.pixels())
     rows, columns = min(height - STRIP, picture.shape[0]), min(width, picture.shape[1])
-    panel[STRIP : STRIP + rows, :columns] = picture[:rows, :columns]
+    top, left = STRIP + (height - STRIP - rows) // 2, (width - columns) // 2
+    panel[top : top + rows, left : left + columns] = picture[:rows, :columns]
     panel[:STRIP] = _strip(foreground.name, foreground.settings.colour, width, foreground.status != "running")
     return panel
 
