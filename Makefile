@@ -8,7 +8,7 @@ PY    := .venv/bin/python
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt scripts/setup.sh | cksum | cut -d' ' -f1)
 ARGS  ?=
 
-.PHONY: help phone test setup guests study bench check warm constraints clean
+.PHONY: help phone test soak setup guests study bench check warm constraints clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,9 @@ phone: guests  ## boot both personas and watch the phone, live
 test: guests  ## all tests, at most five minutes; in CI `make check` first
 	@$(if $(CI),$(MAKE) --no-print-directory check)
 	@$(PY) -m pytest $(ARGS)
+
+soak: guests  ## hostile guests, ten million operations; a seed that breaks something is printed
+	@$(PY) -m tests.fuzz.soak $(ARGS)
 
 study: guests  ## chapters and labs in JupyterLab
 	@$(PY) -m minivisor study $(ARGS)

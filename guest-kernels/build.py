@@ -26,7 +26,7 @@ SCRATCH = HERE.parent / "build" / "guest-kernels"
 COMPILE = (
     "-target aarch64-freestanding-none -std=gnu11 -O2 -g0 -ffreestanding -nostdlib -fno-pic -fno-stack-protector "
     "-fno-sanitize=all -fno-asynchronous-unwind-tables -fomit-frame-pointer -ffp-contract=off -Wall -Wextra -Werror "
-    "-Ilib -Ipersona -Ibench -Iprobe"
+    "-Ilib -Ipersona -Ibench -Iprobe -Ifuzz"
 ).split()
 # With its MMU off a guest may not make unaligned accesses, and a kernel that leaves the FP registers to others must not
 # touch them (DDI 0487, B2.7.2 and CPACR_EL1.FPEN): sources that compute in floating point are named. The features are
@@ -69,6 +69,7 @@ GUESTS = (
     Guest("hello", "lib/identity.ld", ("lib/start.S", "hello/hello.c", *CONSOLE)),
     Guest("persona", "persona/persona.ld", PERSONA),
     Guest("probe", "lib/identity.ld", ("lib/start.S", "probe/probe.c", "probe/access.S", *MMU, "lib/string.c")),
+    Guest("fuzz", "lib/identity.ld", ("lib/start.S", "fuzz/fuzz.c", "fuzz/enter.S", *MMU, "lib/string.c")),
     Guest(
         "bench",
         "lib/identity.ld",

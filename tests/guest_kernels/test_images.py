@@ -18,7 +18,7 @@ from minivisor import guests
 from minivisor.errors import GuestImageError
 
 BUILD = Path(__file__).parents[2] / "guest-kernels" / "build.py"
-NAMES = ["hello", "persona", "probe", "hypercall", "smp", "bench", "bench-bare"]
+NAMES = ["hello", "persona", "probe", "fuzz", "hypercall", "smp", "bench", "bench-bare"]
 PAGE = 4096
 
 
