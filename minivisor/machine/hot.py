@@ -35,7 +35,21 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["JIT", "array_at", "call", "callback", "check_callbacks", "hot", "load32", "load64", "record_at", "share", "store64"]
+__all__ = [
+    "JIT",
+    "array_at",
+    "call",
+    "callback",
+    "check_callbacks",
+    "hot",
+    "hot_parallel",
+    "load32",
+    "load64",
+    "prange",
+    "record_at",
+    "share",
+    "store64",
+]
 
 JIT = os.environ.get("MINIVISOR_JIT", "1") != "0"
 """False when hot sources run interpreted."""
@@ -75,7 +89,7 @@ def share(array: np.ndarray) -> int:
 if JIT:
     import numba
     from llvmlite import ir
-    from numba import types
+    from numba import prange, types
     from numba.core import cgutils
     from numba.extending import intrinsic
 
@@ -92,6 +106,12 @@ if JIT:
     def hot(function: Callable[..., Any]) -> Callable[..., Any]:
         """Compile a function on first use; nothing in it may need the interpreter."""
         compiled: Callable[..., Any] = _cached(numba.njit(cache=True, nogil=True, error_model="numpy"), function)
+        return compiled
+
+    def hot_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same, its `prange` loops shared out over all cores: iterations in any order. From one thread at a time."""
+        compile_ = numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+        compiled: Callable[..., Any] = _cached(compile_, function)
         return compiled
 
     @intrinsic
@@ -177,6 +197,8 @@ else:
     def hot(function: Callable[..., Any]) -> Callable[..., Any]:
         """The same source, interpreted."""
         return function
+
+    hot_parallel, prange = hot, range
 
     def load64(address: Any) -> np.uint64:
         """uint64 at a host address."""

@@ -1,0 +1,72 @@
+"""Many translations at once, on all cores: the walk of `walk.py` under one regime, for an array of addresses.
+
+A sweep over an address space (which pages can EL0 write? what does this persona reach?) is a million independent walks over
+memory that does not change meanwhile. It is compiled when it is first used, not with the machine, which never needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from minivisor.machine.hot import hot_parallel, prange
+from minivisor.machine.steps import KINDS, REGISTERS
+from minivisor.machine.walk import translate
+
+__all__ = ["Translations", "translate_batch"]
+
+Words = npt.NDArray[np.uint64]
+PA, LEAF, IPA, STATUS, STAGE, S1PTW = range(6)
+FAULT, FSC = np.uint64(0x100), np.uint64(0x3F)
+
+
+@dataclass(frozen=True, slots=True)
+class Translations:
+    """One element for each address. pa: bytes, 0 at a fault. ipa: HPFAR_EL2's address at a stage-2 fault, bytes.
+
+    fault: true where there is no translation; then fsc, stage and s1ptw are as in ESR_ELx. stage is 0 without a fault.
+    """
+
+    pa: Words
+    ipa: Words
+    fault: npt.NDArray[np.bool_]
+    fsc: Words
+    stage: Words
+    s1ptw: npt.NDArray[np.bool_]
+
+
+@hot_parallel
+def _translate_all(memory, base, vas, kind, el0, steering, found):  # type: ignore[no-untyped-def]
+    """found: uint64[6, n], what `translate` returns for each address."""
+    sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two = steering
+    for at in prange(vas.shape[0]):
+        pa, leaf, ipa, status, stage, s1ptw = translate(
+            memory, base, vas[at], kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two, None
+        )
+        found[PA, at], found[LEAF, at], found[IPA, at] = pa, leaf, ipa
+        found[STATUS, at], found[STAGE, at], found[S1PTW, at] = status, stage, s1ptw
+
+
+def translate_batch(
+    memory: Words,
+    base: int,
+    vas: npt.ArrayLike,
+    kind: str = "r",
+    el: int = 1,
+    registers: Mapping[str, int] | None = None,
+) -> Translations:
+    """Translate every address of `vas` (uint64[n]) as `steps.explain` does one: the same arguments, without the steps.
+
+    memory, base: RAM as uint64[m] and its physical address. kind: "r", "w" or "x". el: 0 or 1. registers: see REGISTERS.
+    """
+    given = registers or {}
+    *steering, hcr = (np.uint64(given.get(name, 0)) for name in REGISTERS)
+    addresses = np.ascontiguousarray(vas, np.uint64)
+    found = np.zeros((6, addresses.size), np.uint64)
+    regime = (*steering, hcr & np.uint64(1))
+    _translate_all(memory, np.uint64(base), addresses, KINDS[kind][0], np.uint64(el == 0), regime, found)
+    status = found[STATUS]
+    return Translations(found[PA], found[IPA], status >= FAULT, status & FSC, found[STAGE], found[S1PTW] != 0)
