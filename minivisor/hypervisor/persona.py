@@ -160,6 +160,14 @@ class Persona:
         """Is this intermediate physical address in its RAM?"""
         return RAM <= ipa < RAM + self.settings.memory
 
+    def code_at(self, va: int) -> int:
+        """The instruction that its running vCPU has at a virtual address, 0 where there is none."""
+        return self.machine.core.code_at(va)
+
+    def register(self, name: str) -> int:
+        """A register of its running vCPU, by architectural name."""
+        return self.machine.core.read(name)
+
     @property
     def framebuffer(self) -> int:
         """Intermediate physical address of its framebuffer."""
