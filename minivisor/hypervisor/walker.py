@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from minivisor.arch.descriptors import GRANULE, S2_BLOCK_L1, S2_BLOCK_L2, S2_PAGE, S2_TABLE, index, span
 from minivisor.stages import Tables
 
-__all__ = ["BLOCK", "IPA_BITS", "LAST_LEVEL", "LEAVES", "PAGE", "TABLE_OR_PAGE", "Entry", "visit"]
+__all__ = ["BLOCK", "IPA_BITS", "LAST_LEVEL", "LEAVES", "PAGE", "START_LEVEL", "TABLE_OR_PAGE", "Entry", "visit"]
 
 PAGE = GRANULE
 IPA_BITS = 39
