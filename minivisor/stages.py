@@ -151,7 +151,7 @@ class Vcpu:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What EL2 does next. `writes` are register writes by name ("X0".."X30", "PC"), done before the guest goes on.
+    """What EL2 does next. `writes` are register writes by name (X0..X30, SP, V0..V31, PC), done before the guest goes on.
 
     kind:
       "resume"     go back to the guest (write "PC" to step over a trapped instruction)

@@ -47,6 +47,14 @@ class Guest(Protocol):
         """The PSCI affinity state of one of its vCPUs, None for one it does not have."""
         ...
 
+    def code_at(self, va: int) -> int:
+        """The instruction that its running vCPU has at a virtual address, 0 where there is none."""
+        ...
+
+    def register(self, name: str) -> int:
+        """A register of its running vCPU, by architectural name."""
+        ...
+
     def inside(self, ipa: int) -> bool:
         """Is this intermediate physical address in its RAM?"""
         ...
@@ -64,9 +72,10 @@ def reference(
     """
     psci = parts.pop("psci", None) or Psci(guest.affinity, guest.inside)
     access = parts.pop("access", None) or emulate.access
+    on_abort = AbortHandler(guest.bus, access, guest.code_at, guest.register)
     stages = Stages(
         decode=exits.decode,
-        handlers=handler_table(psci, identification, AbortHandler(guest.bus, access)) | dict(handlers or {}),
+        handlers=handler_table(psci, identification, on_abort) | dict(handlers or {}),
         access=access,
         psci=psci,
         descriptor=stage2.descriptor,

@@ -18,7 +18,7 @@ from minivisor.machine.hooks import ATTEND_CODE, ATTEND_FAULT, peek
 from minivisor.machine.hot import call, hot, load32, load64, store64
 from minivisor.machine.registers import CP, REG, read_cp, read_general, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
-from minivisor.machine.syndrome import access_syndrome, esr
+from minivisor.machine.syndrome import DESCRIPTION, access_syndrome, esr, writes_back
 from minivisor.machine.timer import line_mask, next_expiry, now
 from minivisor.machine.walk import FETCH, WRITE
 
@@ -108,6 +108,8 @@ def _deliver_exception(core, pc):  # type: ignore[no-untyped-def]
     exception_class, iss = syndrome >> np.uint64(26), syndrome & np.uint64(0x01FF_FFFF)
     if target == TWO:
         if core.interrupt == PREFETCH_ABORT or core.interrupt == DATA_ABORT:
+            if syndrome & DESCRIPTION != ZERO and exception_class == EC_DATA_ABORT and writes_back(peek(core, pc)):
+                syndrome &= ~DESCRIPTION
             _to_el2(core, syndrome, far, (read_cp(core, CP.HPFAR_EL2) >> FOUR) << np.uint64(12))
         else:
             _to_el2(core, syndrome, ZERO, ZERO)  # the address in the context is that of an earlier abort

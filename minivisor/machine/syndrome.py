@@ -14,10 +14,11 @@ import numpy as np
 
 from minivisor.machine.hot import hot
 
-__all__ = ["access_syndrome", "esr", "is_unprivileged"]
+__all__ = ["DESCRIPTION", "access_syndrome", "esr", "is_unprivileged", "writes_back"]
 
 ZERO, ONE, TWO, THREE = (np.uint64(n) for n in range(4))
 ISV = np.uint64(1 << 24)
+DESCRIPTION = np.uint64(0x7FF << 14)  # ISS[24:14]
 
 
 @hot
@@ -40,6 +41,12 @@ def _single_register(instruction):  # type: ignore[no-untyped-def]
     if instruction & np.uint64(0x3F20_0400) == np.uint64(0x3800_0000):
         return True  # bits 11:10 are 00 (unscaled) or 10 (unprivileged); 01 and 11 write back
     return instruction & np.uint64(0x3F20_0C00) == np.uint64(0x3820_0800)
+
+
+@hot
+def writes_back(instruction):  # type: ignore[no-untyped-def]
+    """Pre- or post-indexed load or store of one register: Unicorn's own MMU describes it, hardware does not (ISV=0)."""
+    return instruction & np.uint64(0x3B20_0400) == np.uint64(0x3800_0400)
 
 
 @hot

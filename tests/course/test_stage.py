@@ -25,6 +25,12 @@ class Guest:
     def affinity(self, number: int) -> int | None:
         return 0 if number == 0 else None
 
+    def code_at(self, va: int) -> int:
+        return 0
+
+    def register(self, name: str) -> int:
+        return 0
+
     def inside(self, ipa: int) -> bool:
         return True
 
