@@ -27,6 +27,8 @@ from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import FairShare
 from minivisor.machine.board import Machine
+from minivisor.machine.steps import REGISTERS as STEERING
+from minivisor.machine.steps import Walk, explain
 from minivisor.phone.screen import compose, picture
 from minivisor.phone.session import Session
 from minivisor.phone.summary import Summary, summarize
@@ -133,6 +135,20 @@ class Phone:
         return summarize(self.hypervisor, self.session.host)
 
     # ── looking ──
+
+    def walk(self, va: int, persona: Persona | None = None, kind: str = "r", el: int = 1, cpu: int = 0) -> Walk:
+        """How the MMU translates `va` now for a vCPU of a persona, by default the one in front: every step, and it shows.
+
+        kind: "r", "w" or "x". el: 0 or 1. The registers are the core's when that vCPU is on it, else those kept of it.
+        """
+        vcpu, core, memory = (persona or self.foreground).vcpus[cpu], self.machine.core, self.machine.memory
+        registers = {**vcpu.state, "VTTBR_EL2": vcpu.persona.vttbr}
+        kept = vcpu.persona.vttbr, vcpu.state.get("VMPIDR_EL2")
+        on_core = (core.read("VTTBR_EL2"), core.read("VMPIDR_EL2")) == kept
+        for name in STEERING:
+            if on_core or (name not in registers and name.endswith("_EL2")):
+                registers[name] = core.read(name)
+        return explain(memory.words, memory.base, va, kind, el, registers)
 
     def screen(self) -> np.ndarray:
         """uint8[height, width, 3]: what a person sees now."""
