@@ -31,7 +31,7 @@ from minivisor.machine.clock import clock_named
 from minivisor.machine.core import AARCH32, FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
 from minivisor.stages import Scheduler, Stages
-from minivisor.trace.records import NOBODY, InputEvent, StopReason, SwitchReason
+from minivisor.trace.records import NOBODY, InputEvent, IrqEvent, StopReason, SwitchReason
 from minivisor.trace.store import Metadata, Trace
 
 __all__ = ["HCR_GUEST", "Hypervisor"]
@@ -247,7 +247,13 @@ class Hypervisor:
 
     def _wake_siblings(self, vcpu: VirtualCpu) -> None:
         """Whatever this vCPU just did may be what another one of its persona waits for: an SGI, a line, a completion."""
-        if vcpu.has_siblings and vcpu.persona.wake(self.now):
+        if vcpu.has_siblings:
+            self._wake(vcpu.persona)
+
+    def _wake(self, persona: Persona) -> None:
+        for vcpu in persona.wake(self.now):
+            first = persona.vgic.pending(vcpu.number)[0]
+            self.trace.irq(self.now, vcpu.index, IrqEvent.RAISED, first.intid, first.priority)
             self.preempt = True
 
     def _next_event(self) -> int:
@@ -264,8 +270,7 @@ class Hypervisor:
             persona.update_lines()
             self.trace.input(self.now, persona.vcpus[0].index, InputEvent.KEY, byte)
         for persona in self.personas:
-            if persona.wake(self.now):
-                self.preempt = True
+            self._wake(persona)
 
     def _idle(self, until: int) -> bool:
         """Nobody wants the core. Time jumps to the next event; False when there is none before `until`."""

@@ -254,10 +254,10 @@ class Persona:
         deadlines += [vcpu.timers(now)[2] for vcpu in self.vcpus if vcpu.status == "waiting"]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def wake(self, now: int) -> bool:
-        """vCPUs that wait and have something pending become ready. Was there one?"""
+    def wake(self, now: int) -> list[VirtualCpu]:
+        """vCPUs that wait and have something pending become ready; returns those."""
         self.update_lines()
-        woken = False
+        woken = []
         for vcpu in self.vcpus:
             if vcpu.status != "waiting":
                 continue
@@ -266,7 +266,7 @@ class Persona:
             self.vgic.set_line(PHYSICAL_TIMER, physical, vcpu.number)
             if self.vgic.signals(vcpu.number):
                 vcpu.status, vcpu.since = "ready", now
-                woken = True
+                woken.append(vcpu)
         return woken
 
     def can_wake(self, now: int) -> bool:

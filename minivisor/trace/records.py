@@ -133,7 +133,10 @@ class SwitchReason(IntEnum):
 
 
 class IrqEvent(IntEnum):
-    """The life of a virtual interrupt: raised, put in a list register (or spilled for want of one), taken, ended."""
+    """The life of a virtual interrupt: put in a list register (or spilled for want of one), taken, ended.
+
+    RAISED is recorded where it ends a WFI: from then on its vCPU wants the core.
+    """
 
     RAISED = 0
     LISTED = 1
