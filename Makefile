@@ -18,7 +18,7 @@ phone: guests  ## boot both personas and watch the phone, live
 
 test: guests  ## all tests, at most five minutes; in CI `make check` first
 	@$(if $(CI),$(MAKE) --no-print-directory check)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: guests  ## hostile guests, ten million operations; a seed that breaks something is printed
 	@$(PY) -m tests.fuzz.soak $(ARGS)

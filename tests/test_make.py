@@ -62,13 +62,13 @@ def test_a_change_of_what_is_installed_installs_again(clone: Path, name: str) ->
 def test_the_two_commands_do_their_job_after_the_guests_are_built(clone: Path) -> None:
     make(clone, "setup")
     assert make(clone, "phone", "ARGS=--headless")[0] == ["guest-kernels/build.py", "-m minivisor phone --headless"]
-    assert make(clone, "test")[0] == ["guest-kernels/build.py", "-m pytest"]
+    assert make(clone, "test")[0] == ["guest-kernels/build.py", "-m pytest -n 2 --dist loadfile"]
 
 
 def test_ci_checks_before_it_tests_and_pytest_comes_last(clone: Path) -> None:
     make(clone, "setup")
     calls = make(clone, "test", CI="true")[0]
-    assert calls[-1] == "-m pytest"
+    assert calls[-1] == "-m pytest -n 2 --dist loadfile"
     assert {"-m ruff check .", "-m mypy"} <= set(calls[:-1])
 
 
