@@ -78,7 +78,6 @@ class Core:
         self._describe_memory(gicv_base)
         self._add_hooks()
         self.record.lr_count = list_registers
-        self.record.gich_version = list_registers - 1
         self.record.horizon = 1 << 61
         self._read_all()
 

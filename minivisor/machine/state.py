@@ -51,7 +51,7 @@ CORE = np.dtype(
                 *((name, _u8) for name in ("reg_read_batch", "reg_write_batch", "context_save", "context_restore")),
                 *((name, _u8) for name in ("context", "context_fresh", "syndrome_at", "exclusive_at", "pstate_at")),
                 *((name, _u8) for name in ("invalid_address_at", "batch_ids", "batch_values")),  # all of reg, then all of cp
-                *((name, _u8) for name in ("scratch", "hcr_cell")),
+                ("scratch", _u8),
                 ("native_mmu", _u8),  # 1: Unicorn walks; 0: our walk
                 # ── memory: set once ──
                 *((name, _u8) for name in ("ram", "ram_base", "ram_words", "gicv_base")),
@@ -73,7 +73,7 @@ CORE = np.dtype(
                 # ── physical interrupts: one bit an interrupt id, 0..63 ──
                 *((name, _u8) for name in ("lines", "active", "enabled", "signalled")),
                 # ── virtual interface control and list registers (IHI 0048B, chapter 5) ──
-                *((name, _u8) for name in ("gich_hcr", "gich_vmcr", "gich_apr", "lr_count", "gich_version")),
+                *((name, _u8) for name in ("gich_hcr", "gich_vmcr", "gich_apr", "lr_count")),
                 ("lr", _u8, (LIST_REGISTERS,)),
                 # ── why the run loop returned ──
                 *((name, _u8) for name in ("reason", "esr", "far", "hpfar", "error")),
