@@ -18,6 +18,7 @@ LAYERS = (
     "trace",
     "stages",
     "machine",
+    "platform",
     "hypervisor",
     "phone",
     "course",

@@ -12,10 +12,10 @@ from minivisor.bench.guest import persona_of
 from minivisor.bench.pairs import Measured, Tell, interleave, timed
 from minivisor.bench.peers import BareExits
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.image import load_image
 from minivisor.hypervisor.persona import RAM
 from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.machine.board import Machine
+from minivisor.platform.image import load_image
 
 __all__ = ["HostedExits", "measure"]
 

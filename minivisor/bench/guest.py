@@ -16,10 +16,10 @@ from minivisor import guests
 from minivisor.bench.pairs import Measured, Tell, around, timed
 from minivisor.bench.peers import BareGuest
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.image import load_image
 from minivisor.hypervisor.persona import RAM, PersonaSettings
 from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.machine.board import Machine
+from minivisor.platform.image import load_image
 
 __all__ = ["HostedGuest", "measure", "persona_of"]
 

@@ -13,11 +13,11 @@ from minivisor.bench.guest import persona_of
 from minivisor.bench.pairs import Measured, Tell, interleave, timed
 from minivisor.bench.peers import BareContexts
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.image import load_image
 from minivisor.hypervisor.persona import RAM
 from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.hypervisor.world import REGISTERS
 from minivisor.machine.board import Machine
+from minivisor.platform.image import load_image
 from minivisor.trace.records import Kind
 
 __all__ = ["Turns", "measure", "state_bytes"]

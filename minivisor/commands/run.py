@@ -88,10 +88,10 @@ def command(context: click.Context, /, kernel: str, duration: str | None, headle
 def _build(kernel: str, options: dict[str, Any]) -> Hypervisor:
     """The machine, and one guest on it."""
     from minivisor.hypervisor.hypervisor import Hypervisor
-    from minivisor.hypervisor.image import load_image
     from minivisor.hypervisor.persona import RAM, PersonaSettings
     from minivisor.machine.board import Machine
     from minivisor.phone.units import parse_size
+    from minivisor.platform.image import load_image
 
     memory = parse_size(options["memory"])
     settings = PersonaSettings(

@@ -2,7 +2,7 @@
 
 RAM is always mapped, so an access that faults at stage 2 went somewhere else. The persona's `Bus` knows which device
 lives at that intermediate physical address. A load or store whose syndrome describes it completely (ISS.ISV) is carried
-out on the device, and so are the pairs, writebacks and SIMD registers that `decode_access` reads off the instruction.
+out on the device, and so are the pairs, writebacks and SIMD registers that `loads_and_stores` reads off the instruction.
 Everything else gets what a bus without a responder gives, a synchronous external abort:
 
     instruction fetch · the guest's own table walk (S1PTW) · a hole · anything but a translation fault
@@ -14,77 +14,19 @@ Cache maintenance by address on a device is the one access that simply succeeds:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
+from minivisor.arch import loads_and_stores
 from minivisor.arch.esr import FSC
-from minivisor.hypervisor import decode_access
 from minivisor.hypervisor.emulate import access as described
 from minivisor.hypervisor.emulate import finish
 from minivisor.hypervisor.handlers import INSTRUCTION
+from minivisor.platform.bus import Bus
 from minivisor.stages import Abort, Access, DataAbort, Outcome, Vcpu
 
-__all__ = ["AbortHandler", "BankedDevice", "Bus", "Device"]
+__all__ = ["AbortHandler"]
 
 PAGE = 4096
 ADDRESS = (1 << 48) - 1  # without a tag or the sign of the upper half
-
-
-class Device(Protocol):
-    """A register bank. Offsets are bytes from its base, widths 1, 2, 4 or 8 bytes; no access raises."""
-
-    def read(self, offset: int, width: int) -> int: ...
-
-    def write(self, offset: int, width: int, value: int) -> None: ...
-
-
-class BankedDevice(Protocol):
-    """A register bank that shows each vCPU its own copy of some registers, as a GIC distributor does."""
-
-    def read(self, offset: int, width: int, cpu: int) -> int: ...
-
-    def write(self, offset: int, width: int, value: int, cpu: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Region:
-    base: int
-    size: int
-    read: Callable[[int, int, int], int]
-    write: Callable[[int, int, int, int], None]
-
-
-class Bus:
-    """The devices of one persona by intermediate physical address, in bytes."""
-
-    def __init__(self) -> None:
-        self._regions: list[_Region] = []
-
-    def add(self, base: int, size: int, device: Device) -> None:
-        """Place a device whose registers are the same for every vCPU."""
-        self._regions.append(
-            _Region(
-                base,
-                size,
-                lambda offset, width, _cpu: device.read(offset, width),
-                lambda offset, width, value, _cpu: device.write(offset, width, value),
-            )
-        )
-
-    def add_banked(self, base: int, size: int, device: BankedDevice) -> None:
-        """Place a device that needs to know which vCPU asks."""
-        self._regions.append(_Region(base, size, device.read, device.write))
-
-    def perform(self, access: Access, cpu: int) -> int | None:
-        """Carry out an access. Returns what a load reads, 0 for a store, None when no device answers."""
-        for region in self._regions:
-            offset = access.ipa - region.base
-            if offset >= 0 and offset + access.width <= region.size:
-                if not access.write:
-                    return region.read(offset, access.width, cpu)
-                region.write(offset, access.width, access.value, cpu)
-                return 0
-        return None
 
 
 class AbortHandler:
@@ -123,7 +65,7 @@ class AbortHandler:
         def read(name: str) -> int:
             return vcpu.x[int(name[1:])] if name[0] == "X" else self._register(name)
 
-        sequence = decode_access.decode(self._code_at(vcpu.pc), read)
+        sequence = loads_and_stores.decode(self._code_at(vcpu.pc), read)
         if sequence is None or any(_elsewhere(transfer, exit) for transfer in sequence.transfers):
             return _nobody(exit)
         writes: dict[str, int] = {}
@@ -139,14 +81,14 @@ class AbortHandler:
         return Outcome(writes={**writes, **sequence.writeback, "PC": vcpu.pc + INSTRUCTION})
 
 
-def _access_of(transfer: decode_access.Transfer, exit: DataAbort, write: bool, stored: int) -> Access:
+def _access_of(transfer: loads_and_stores.Transfer, exit: DataAbort, write: bool, stored: int) -> Access:
     """One transfer as the access of register 0: whose it really is, the transfer knows."""
     ipa = exit.ipa & -PAGE | transfer.va & PAGE - 1
     value = stored & (1 << 8 * transfer.width) - 1
     return Access(ipa, transfer.width, write, 0, value, transfer.sign_extend, transfer.sixty_four)
 
 
-def _elsewhere(transfer: decode_access.Transfer, exit: DataAbort) -> bool:
+def _elsewhere(transfer: loads_and_stores.Transfer, exit: DataAbort) -> bool:
     """Is any byte outside the page of the fault? EL2 knows the IPA of that page alone."""
     page = exit.far & ADDRESS & -PAGE
     first = transfer.va & ADDRESS

@@ -16,7 +16,6 @@ from dataclasses import replace
 from minivisor.errors import StageError
 from minivisor.hypervisor.cost import CostModel
 from minivisor.hypervisor.dispatch import Dispatch
-from minivisor.hypervisor.image import Image
 from minivisor.hypervisor.interrupts import Interrupts
 from minivisor.hypervisor.ownership import DEVICE, HYPERVISOR, Ownership
 from minivisor.hypervisor.persona import Persona, PersonaSettings
@@ -30,6 +29,7 @@ from minivisor.machine.board import Machine
 from minivisor.machine.clock import clock_named
 from minivisor.machine.core import AARCH32, FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
+from minivisor.platform.image import Image
 from minivisor.stages import Scheduler, Stages
 from minivisor.trace.records import NOBODY, InputEvent, IrqEvent, StopReason, SwitchReason
 from minivisor.trace.store import Metadata, Trace

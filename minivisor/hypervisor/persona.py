@@ -21,14 +21,10 @@ import numpy as np
 
 from minivisor.arch.psci import Affinity
 from minivisor.errors import GuestImageError, OptionError
-from minivisor.hypervisor.aborts import Bus
 from minivisor.hypervisor.deactivation import Deactivation
 from minivisor.hypervisor.distributor import Distributor
-from minivisor.hypervisor.guest_tree import Framebuffer, guest_tree
-from minivisor.hypervisor.image import Image
 from minivisor.hypervisor.ownership import Ownership
 from minivisor.hypervisor.placement import TABLE_PAGES, Placement
-from minivisor.hypervisor.rtc import Rtc
 from minivisor.hypervisor.stage2 import Stage2
 from minivisor.hypervisor.tables import MemoryTables
 from minivisor.hypervisor.vcpu import VirtualCpu
@@ -37,6 +33,10 @@ from minivisor.machine.board import Machine
 from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
 from minivisor.machine.pl011 import Pl011
 from minivisor.machine.state import WORD
+from minivisor.platform.bus import Bus
+from minivisor.platform.guest_tree import Framebuffer, guest_tree
+from minivisor.platform.image import Image
+from minivisor.platform.rtc import Rtc
 from minivisor.stages import Stages
 
 __all__ = ["FRAMEBUFFER", "RAM", "Persona", "PersonaSettings"]

@@ -16,12 +16,13 @@ from typing import Any, Protocol
 
 from minivisor.arch.encoding import REGISTERS, Encoding
 from minivisor.hypervisor import emulate, exits, list_registers, stage2, world
-from minivisor.hypervisor.aborts import AbortHandler, Bus
+from minivisor.hypervisor.aborts import AbortHandler
 from minivisor.hypervisor.handlers import handler_table
 from minivisor.hypervisor.psci import Psci
 from minivisor.hypervisor.scheduler import FairShare
 from minivisor.hypervisor.vtimer import vtimer
 from minivisor.machine.pl011 import Pl011
+from minivisor.platform.bus import Bus
 from minivisor.stages import Handler, Stages
 
 __all__ = ["CORTEX_A72", "Guest", "reference"]

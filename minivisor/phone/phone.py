@@ -22,7 +22,6 @@ from minivisor import guests
 from minivisor.errors import OptionError
 from minivisor.hypervisor.cost import CostModel, cost_model
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.image import load_image
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import FairShare
@@ -33,6 +32,7 @@ from minivisor.phone.screen import compose, picture
 from minivisor.phone.session import Session
 from minivisor.phone.summary import Summary, summarize
 from minivisor.phone.units import parse_colour, parse_duration
+from minivisor.platform.image import load_image
 from minivisor.stages import Scheduler
 from minivisor.trace.store import Trace
 

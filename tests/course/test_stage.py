@@ -10,7 +10,7 @@ from minivisor.arch.esr import EC
 from minivisor.arch.psci import Function, to_register
 from minivisor.course.stage import KEPT, Parts, load_stage
 from minivisor.errors import StageError
-from minivisor.hypervisor.aborts import Bus
+from minivisor.platform.bus import Bus
 from minivisor.stages import Hvc, Outcome, Vcpu, Wfx
 
 HEAD = "from minivisor.stages import Outcome\n"

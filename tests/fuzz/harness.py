@@ -20,13 +20,13 @@ import numpy as np
 
 from minivisor import guests
 from minivisor.hypervisor.hypervisor import HCR_GUEST, MDCR_NO_PMU, Hypervisor
-from minivisor.hypervisor.image import load_image
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.placement import TABLE_PAGES
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.hypervisor.stage2 import VTCR
 from minivisor.machine.board import Machine
+from minivisor.platform.image import load_image
 from minivisor.stages import Handler, Irq, ListRegister, Outcome, Stages
 from minivisor.trace.records import ExitCause, Kind
 from minivisor.trace.store import Trace

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from minivisor.hypervisor.aborts import AbortHandler, Bus
+from minivisor.hypervisor.aborts import AbortHandler
 from minivisor.hypervisor.emulate import access
+from minivisor.platform.bus import Bus
 from minivisor.stages import Access, DataAbort, InstructionAbort, Outcome, Vcpu
 
 ME = Vcpu(1, "work", tuple(range(0x100, 0x11F)), pc=0x4020_0000)

@@ -11,12 +11,12 @@ from minivisor import guests
 from minivisor.errors import BoardError, OptionError, StageError
 from minivisor.hypervisor import list_registers, stage2
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.image import load_image
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.psci import Psci, answer
 from minivisor.hypervisor.reference import reference
 from minivisor.machine.board import Machine
 from minivisor.machine.clock import HostClock
+from minivisor.platform.image import load_image
 from minivisor.stages import Outcome
 
 MIB = 1 << 20

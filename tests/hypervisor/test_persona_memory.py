@@ -9,9 +9,9 @@ import pytest
 
 from minivisor import guests
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.image import load_image
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.machine.board import Machine
+from minivisor.platform.image import load_image
 
 BACKED = Path("/proc/self/smaps_rollup")
 

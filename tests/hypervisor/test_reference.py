@@ -2,9 +2,9 @@
 
 from dataclasses import fields
 
-from minivisor.hypervisor.aborts import Bus
 from minivisor.hypervisor.reference import reference
 from minivisor.machine.pl011 import Pl011
+from minivisor.platform.bus import Bus
 from minivisor.stages import Outcome, Stages, Vcpu
 
 

@@ -16,10 +16,10 @@ import pytest
 from minivisor import guests
 from minivisor.arch.esr import ESR_EL1
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.image import load_image
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.machine.board import Machine
+from minivisor.platform.image import load_image
 
 READ, WRITE, FETCH, WALK, TRANSLATE = range(5)
 KINDS = ("read", "write", "fetch", "walk", "AT")

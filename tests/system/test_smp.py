@@ -15,13 +15,13 @@ import pytest
 
 from minivisor import guests
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.image import load_image
 from minivisor.hypervisor.list_registers import POLICIES
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.hypervisor.vcpu import SPIN
 from minivisor.machine.board import Machine
+from minivisor.platform.image import load_image
 from minivisor.trace.records import Kind
 from tests.guest_kernels.virt import Virt
 

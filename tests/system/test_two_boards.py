@@ -13,11 +13,11 @@ import pytest
 
 from minivisor import guests
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.image import load_image
 from minivisor.hypervisor.persona import RAM, PersonaSettings
 from minivisor.machine.board import BOARDS, Machine
 from minivisor.phone.phone import Phone
 from minivisor.phone.screen import STRIP, rgb_from_565
+from minivisor.platform.image import load_image
 
 MIB = 1 << 20
 

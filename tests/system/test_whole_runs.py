@@ -19,7 +19,7 @@ import sys
 from minivisor import guests
 from minivisor.hypervisor.cost import cost_model
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.image import load_image
+from minivisor.platform.image import load_image
 from minivisor.hypervisor.persona import RAM, PersonaSettings
 from minivisor.machine.board import Machine
 

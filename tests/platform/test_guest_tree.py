@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from minivisor.hypervisor.guest_tree import Framebuffer, guest_tree
+from minivisor.platform.guest_tree import Framebuffer, guest_tree
 from tests.naive_devicetree import parse
 
 MIB = 1 << 20

@@ -14,7 +14,7 @@ import hashlib
 from dataclasses import dataclass
 
 from minivisor.arch.psci import Function
-from minivisor.hypervisor.devicetree import Node, Value, cells, flatten
+from minivisor.platform.devicetree import Node, Value, cells, flatten
 
 __all__ = ["Framebuffer", "guest_tree"]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minivisor import guests
 from minivisor.errors import GuestImageError
-from minivisor.hypervisor.image import load_image
+from minivisor.platform.image import load_image
 
 RAM, SIZE = 0x4000_0000, 64 << 20
 EHDR = struct.Struct("<16sHHIQQQIHHHHHH")

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from minivisor.errors import DeviceTreeError
-from minivisor.hypervisor.devicetree import Node, cells, flatten
+from minivisor.platform.devicetree import Node, cells, flatten
 from tests.naive_devicetree import parse
 
 TREE = Node(

@@ -8,8 +8,9 @@ import pytest
 from unicorn import UC_ARCH_ARM64, UC_MODE_ARM, Uc
 from unicorn import arm64_const as arm64
 
-from minivisor.hypervisor.aborts import AbortHandler, Bus
-from minivisor.hypervisor.decode_access import decode
+from minivisor.arch.loads_and_stores import decode
+from minivisor.hypervisor.aborts import AbortHandler
+from minivisor.platform.bus import Bus
 from minivisor.stages import DataAbort, Outcome, Vcpu
 
 CODE, DATA, SIZE = 0x1000, 0x10_0000, 0x1_0000

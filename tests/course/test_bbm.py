@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from minivisor.hypervisor.bbm import RULES, violations
+from minivisor.course.bbm import RULES, violations
 from minivisor.hypervisor.stage2 import Stage2, descriptor
 from minivisor.hypervisor.tables import MemoryTables
 

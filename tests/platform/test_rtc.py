@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from minivisor.hypervisor.rtc import Rtc
+from minivisor.platform.rtc import Rtc
 
 DR, MR, LR, CR, IMSC, RIS, MIS, ICR = range(0, 0x20, 4)
 SECOND = 10**9
