@@ -27,7 +27,7 @@ class Table:
         return [all(isinstance(row[at], int | float) for row in self.rows) for at in range(len(self.columns))]
 
     def __str__(self) -> str:
-        cells = [list(self.columns), *self._cells()]
+        cells = [list(map(_text, self.columns)), *self._cells()]
         widths = [max(len(row[at]) for row in cells) for at in range(len(self.columns))]
         right = self._numeric()
 
@@ -36,7 +36,7 @@ class Table:
             return "  ".join(parts).rstrip()
 
         rule = "  ".join("─" * width for width in widths)
-        head = [self.title] if self.title else []
+        head = [_text(self.title)] if self.title else []
         return "\n".join([*head, line(cells[0]), rule, *map(line, cells[1:])])
 
     __repr__ = __str__
@@ -48,9 +48,9 @@ class Table:
             inner = (f'<{tag} style="text-align:{a}">{escape(c)}</{tag}>' for c, a in zip(cells, aligned, strict=True))
             return f"<tr>{''.join(inner)}</tr>"
 
-        caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
+        caption = f"<caption>{escape(_text(self.title))}</caption>" if self.title else ""
         body = "".join(row(cells, "td") for cells in self._cells())
-        return f"<table>{caption}<thead>{row(self.columns, 'th')}</thead><tbody>{body}</tbody></table>"
+        return f"<table>{caption}<thead>{row(list(map(_text, self.columns)), 'th')}</thead><tbody>{body}</tbody></table>"
 
 
 def _text(cell: object) -> str:
