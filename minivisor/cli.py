@@ -31,6 +31,7 @@ COMMANDS = {
     "study": "Open the chapters and labs in JupyterLab.",
     "test": "Run minivisor's own tests.",
     "warm": "Compile the hot loops now, so that the next start is quick.",
+    "trace": "Look into a saved trace: info, diff, cut, export to Perfetto.",
     "boards": "List the boards, and how many lines of source each took.",
     "bench": "Measure, each row a ratio against a named peer in the same run.",
 }

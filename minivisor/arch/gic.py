@@ -50,6 +50,7 @@ __all__ = [
     "SPIS",
     "SPURIOUS",
     "IrqState",
+    "describe_intid",
 ]
 
 SGIS = range(16)
@@ -72,6 +73,15 @@ class PPI(IntEnum):
     VIRTUAL_TIMER = 27
     SECURE_PHYSICAL_TIMER = 29
     PHYSICAL_TIMER = 30
+
+
+def describe_intid(intid: int) -> str:
+    """An interrupt id in words: "SGI 3", "virtual timer", "SPI 1"."""
+    if intid in SGIS:
+        return f"SGI {intid}"
+    if intid in PPIS:
+        return PPI(intid).name.lower().replace("_", " ") if intid in set(PPI) else f"PPI {intid - PPIS.start}"
+    return f"SPI {intid - SPIS.start}" if intid in SPIS else "reserved"
 
 
 class IrqState(IntEnum):

@@ -59,6 +59,7 @@ __all__ = [
     "decode",
     "encode",
     "exit_class",
+    "field_names",
     "problem",
 ]
 
@@ -358,6 +359,11 @@ def encode(record: Record) -> tuple[int, ...]:
     for name, at, _ in _FIELDS[record.kind]:
         row[at] = int(getattr(record, name))
     return tuple(row)
+
+
+def field_names(kind: int) -> dict[str, str]:
+    """Column -> what a kind calls the field it keeps there."""
+    return {COLUMNS[at]: name for name, at, _ in _FIELDS[Kind(kind)]}
 
 
 def exit_class(cause: int, esr: int) -> str:

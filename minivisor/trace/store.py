@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -219,12 +220,13 @@ class Trace:
         first = max(0, self.total - last)
         decoded = [records.decode(row) for row in self.rows(first).tolist()]
         rows = tuple(
-            (record.time, self.metadata.name(record.vcpu), record.kind.name, self._words(record)) for record in decoded
+            (record.time, self.metadata.name(record.vcpu), record.kind.name, self.words(record)) for record in decoded
         )
         title = f"{self.total:,} records" + (f", the first {self.lost:,} lost" if self.lost else "")
         return Table(("time ns", "vcpu", "kind", "what"), rows, title)
 
-    def _words(self, record: Record) -> str:
+    def words(self, record: Record) -> str:
+        """What a record says, in words; those of this trace, where it refers to them."""
         if isinstance(record, records.StopRecord):
             return f"{record.reason.name.lower().replace('_', ' ')}: {self.texts[record.text]}"
         return record.describe()
@@ -234,6 +236,20 @@ class Trace:
 
     def _repr_html_(self) -> str:
         return self.exits_by_class()._repr_html_()
+
+    def cut(self, since: int = 0, until: int | None = None) -> Self:
+        """The records between two virtual times in ns (the second excluded) as a trace of its own, which is a document.
+
+        Its digest is over what it holds; `metadata.extra["cut"]` says what it was cut from.
+        """
+        rows = self.rows()
+        inside = rows["time"] >= since if until is None else (rows["time"] >= since) & (rows["time"] < until)
+        origin = f"{since} to {'the end' if until is None else until} ns of {self.digest()}"
+        metadata = replace(self.metadata, extra={**self.metadata.extra, "cut": origin})
+        kept: Rows = rows[inside]
+        covered = Digest()
+        covered.update(kept)
+        return self._sealed_from(Document(metadata, kept, 0, tuple(self.texts), covered.hexdigest(self.texts)))
 
     # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -245,7 +261,10 @@ class Trace:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a file that `save` wrote, as a trace that cannot be appended to. TraceError for anything else."""
-        document = file.read(Path(path))
+        return cls._sealed_from(file.read(Path(path)))
+
+    @classmethod
+    def _sealed_from(cls, document: Document) -> Self:
         trace = cls(document.metadata)
         trace._buffer = bytearray()
         trace._full.append(document.rows)

@@ -23,7 +23,7 @@ import numpy as np
 from minivisor.trace.records import NOBODY, IrqEvent, Kind, Outcome, Rows
 from minivisor.trace.table import Table
 
-__all__ = ["Usage", "usage", "usage_table"]
+__all__ = ["Usage", "stays", "usage", "usage_table"]
 
 ENDS = (Outcome.WAIT, Outcome.OFF, Outcome.SHUTDOWN, Outcome.RESET, Outcome.STOP)
 
@@ -106,7 +106,25 @@ def usage(rows: Rows, start: int = 0, end: int | None = None) -> tuple[Usage, ..
     rows: `Trace.rows()`, from the beginning of the run. start, end: virtual times in ns; end is the last record's if None.
     A wake-up is counted when it ends between the two.
     """
-    stop = end if end is not None else int(rows["time"][-1]) if len(rows) else 0
+    stop = end if end is not None else _last(rows)
+    lives = _lives(rows, stop)
+    return tuple(_summary(vcpu, lives[vcpu], start, stop) for vcpu in sorted(lives))
+
+
+def stays(rows: Rows) -> dict[int, list[tuple[int, int]]]:
+    """When each vCPU had the core: (from, to) in virtual ns, in order, by vCPU index. rows: from the beginning of the run."""
+    lives = _lives(rows, _last(rows))
+    return {
+        vcpu: [(a, b) for state, a, b, _ in life.spans if state == "running"] for vcpu, life in sorted(lives.items())
+    }
+
+
+def _last(rows: Rows) -> int:
+    return int(rows["time"][-1]) if len(rows) else 0
+
+
+def _lives(rows: Rows, stop: int) -> dict[int, _Life]:
+    """Every vCPU's states up to `stop`."""
     core = _Core()
     for time, kind, vcpu, number in _relevant(rows):
         if kind == Kind.SWITCH:
@@ -122,7 +140,7 @@ def usage(rows: Rows, start: int = 0, end: int | None = None) -> tuple[Usage, ..
         core.settle()
     for life in core.lives.values():
         life.spans.append((life.state, life.since, max(stop, life.since), False))
-    return tuple(_summary(vcpu, core.lives[vcpu], start, stop) for vcpu in sorted(core.lives))
+    return core.lives
 
 
 def _relevant(rows: Rows) -> Iterator[tuple[int, int, int, int]]:
