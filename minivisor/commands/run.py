@@ -54,6 +54,7 @@ Exit status: 0 when the guest powered off, or --for or you ended it; 2 for a fil
 @click.command(epilog=EPILOG)
 @click.argument("kernel")
 @click.option("--for", "duration", metavar="TIME", help="End after this much virtual time.")
+@click.option("--initrd", metavar="FILE", help="An initial RAM disk, for a Linux kernel.")
 @click.option("--append", default="", metavar="TEXT", help="Boot arguments: /chosen bootargs in the device tree.")
 @click.option("--memory", default="64M", metavar="SIZE", show_default=True, help="RAM, a multiple of 2M.")
 @click.option("--smp", "--cpus", "cpus", type=click.IntRange(1, 8), default=1, metavar="N", show_default=True,
@@ -88,18 +89,21 @@ def command(context: click.Context, /, kernel: str, duration: str | None, headle
 def _build(kernel: str, options: dict[str, Any]) -> Hypervisor:
     """The machine, and one guest on it."""
     from minivisor.hypervisor.hypervisor import Hypervisor
-    from minivisor.hypervisor.persona import RAM, PersonaSettings
+    from minivisor.hypervisor.persona import FRAMEBUFFER_ROOM, RAM, PersonaSettings
+    from minivisor.hypervisor.placement import BLOCK
     from minivisor.machine.board import Machine
     from minivisor.phone.units import parse_size
-    from minivisor.platform.image import load_image
+    from minivisor.platform.image import load_image, with_initrd
 
     memory = parse_size(options["memory"])
     settings = PersonaSettings(
         Path(kernel).stem or "guest", memory=memory, cpus=options["cpus"], bootargs=options["append"]
     )
     image = load_image(kernel, RAM, memory)
+    if options["initrd"]:
+        image = with_initrd(image, options["initrd"], RAM, memory - FRAMEBUFFER_ROOM)
     chosen = parts(options)
-    machine = Machine(options["board"], options["mmu"], list_registers=options["list_registers"])
+    machine = Machine(options["board"], options["mmu"], list_registers=options["list_registers"], ram=memory + BLOCK)
     policy, cost = chosen["scheduler"], chosen["cost"]
     hypervisor = Hypervisor(machine, chosen["stages"], policy, cost, options["seed"], clock=options["clock"])
     hypervisor.add(settings, image)

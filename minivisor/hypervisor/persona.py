@@ -66,7 +66,8 @@ class PersonaSettings:
 
     def __post_init__(self) -> None:
         if self.memory % (2 * MIB) or not 4 * MIB <= self.memory <= 1 << 32:
-            raise OptionError(f"persona {self.name!r}: memory of {self.memory} bytes; whole 2 MiB, from 4 MiB, were expected")
+            expected = "whole 2 MiB, from 4 MiB to 4 GiB, were expected"
+            raise OptionError(f"persona {self.name!r}: memory of {self.memory} bytes; {expected}")
         if not 1 <= self.cpus <= 8 or not 0 <= self.colour <= 0xFFFFFF:
             given = f"{self.cpus} vCPUs, colour {self.colour:#x}"
             raise OptionError(f"persona {self.name!r}: {given}; 1 to 8 and 0xRRGGBB were expected")
@@ -223,6 +224,7 @@ class Persona:
                 self.framebuffer, framebuffer.width, framebuffer.height, framebuffer.stride, framebuffer.format
             ),
             bootargs=settings.bootargs,
+            initrd=self.image.initrd,
             seed=self.seed,
         )
 

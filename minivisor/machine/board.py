@@ -10,7 +10,7 @@ personas cannot tell: same images, same trace. `minivisor boards` counts what it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,14 +83,18 @@ def board(name: str) -> Board:
 class Machine:
     """A powered-on board: memory, one core, its interrupt controller, the panel, the serial port.
 
-    list_registers: how many of the board's to use, to see what happens with fewer or more.
+    list_registers: how many of the board's to use, to see what happens with fewer or more. ram: bytes fitted, when a guest
+    needs more than the maker thought of.
     virtual_interface: its list registers, as its GIC has them. uart: the serial port at `Board.uart_base`.
     console: what was written to that, as a person with a cable would see it.
     panel: uint8[height, width, 3], RGB, what a person sees.
     """
 
-    def __init__(self, hardware: Board | str = "a", mmu: str = "minivisor", list_registers: int | None = None) -> None:
-        self.board = board(hardware) if isinstance(hardware, str) else hardware
+    def __init__(
+        self, hardware: Board | str = "a", mmu: str = "minivisor", list_registers: int | None = None, ram: int = 0
+    ) -> None:
+        chosen = board(hardware) if isinstance(hardware, str) else hardware
+        self.board = replace(chosen, ram_size=max(chosen.ram_size, ram))
         if mmu not in ("minivisor", "unicorn"):
             raise BoardError(f"machine: mmu {mmu!r} is unknown; 'minivisor' (our walk) or 'unicorn' (the engine's own)")
         self.memory = PhysicalMemory(self.board.ram_base, self.board.ram_size)

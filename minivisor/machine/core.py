@@ -15,6 +15,7 @@ from unicorn import unicorn_const as const
 from minivisor.arch.encoding import REGISTERS
 from minivisor.errors import EngineError
 from minivisor.machine import engine, hot
+from minivisor.machine.code_pages import WINDOW
 from minivisor.machine.gicv import read_gicv, write_gicv
 from minivisor.machine.hooks import count_block, fill_tlb, peek, read_system, system, take, write_system
 from minivisor.machine.memory import PhysicalMemory
@@ -34,6 +35,7 @@ TIMERS = {
     "CNTHP_CVAL_EL2": "cnthp_cval",
 }
 GICV_SIZE = 0x2000
+PAGE = 4096
 MASK64 = (1 << 64) - 1
 WRITE_GENERAL, WRITE_SYSTEM, WRITE_REGIME = 1, 2, 4
 REGIME = frozenset({"SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1"})  # what Unicorn's own TLB does not tell apart
@@ -119,6 +121,8 @@ class Core:
         record, memory = self.record, self.memory
         record.ram, record.ram_base, record.ram_words = hot.share(memory.words), memory.base, memory.words.size
         record.gicv_base = gicv_base
+        self._code_pages = np.zeros(-(-memory.size // (64 * PAGE)), np.uint64)
+        record.code_pages, record.code_words = hot.share(self._code_pages), self._code_pages.size
         engine.map_memory(self.uc, memory.base, memory.bytes)
         engine.map_device(self.uc, gicv_base, GICV_SIZE, read_gicv.address, write_gicv.address, int(self._address))
 
@@ -249,7 +253,7 @@ class Core:
             self._write_back()
         reason: int = run(self._address)
         while reason == CODE:
-            self.code_changed()
+            self._drop_stale_code()
             reason = run(self._address)
         self._stale = True
         if not hot.JIT:
@@ -307,8 +311,26 @@ class Core:
 
     def code_changed(self) -> None:
         """Translated code may be stale: a device, a loader or a new owner wrote pages that held code."""
-        self.record.code_stale = 0
+        words = self.words
+        words[WORD["code_stale"]] = words[WORD["stale_count"]] = 0
         self.uc.ctl_flush_tb()
+        self._code_pages[:] = 0
+        engine.flush_tlb(self.uc)
+
+    def _drop_stale_code(self) -> None:
+        """What the guest said it changed (`code_pages`): those pages, or everything."""
+        words = self.words
+        if words[WORD["code_stale"]]:
+            self.code_changed()
+            return
+        words[WORD["window"]] = 1
+        for n in range(words[WORD["stale_count"]]):
+            at = int(WINDOW) + PAGE * n
+            self.uc.ctl_remove_cache(at, at + PAGE)
+            page = (words[WORD["stale_page"] + n] - self.memory.base) // PAGE
+            self._code_pages[page >> 6] &= np.uint64(~(1 << (page & 63)) & MASK64)
+        words[WORD["window"]] = words[WORD["stale_count"]] = 0
+        engine.flush_tlb(self.uc)
 
 
 _BATCH = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minivisor.machine.code_pages import WINDOW, in_window, note_fetch, page_changed
 from minivisor.machine.exceptions import exception_level
 from minivisor.machine.hot import array_at, call, callback, hot, load32, load64, store64
 from minivisor.machine.registers import CP, REG, read_cp, read_one, write_cp, write_one
@@ -161,6 +162,10 @@ def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
 def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
     """uc_cb_tlbevent_t. Gives W^X entries: a writable and executable one would put every store on Unicorn's slow path."""
     core = core_at(user)
+    if in_window(core, va):
+        store64(result, core.stale_page[(va - WINDOW) >> np.uint64(12)])
+        store64(result + EIGHT, FETCH)
+        return np.uint32(1)
     core.fills += ONE
     kind = FETCH if np.uint64(access) == MEM_FETCH else (WRITE if np.uint64(access) == MEM_WRITE else READ)
     slot, el0 = _resolve(core, va, kind)
@@ -169,8 +174,11 @@ def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
     leaf = core.tlb_leaf[slot]
     permissions = (leaf >> (EL0_SHIFT if el0 else ZERO)) & (leaf >> S2_SHIFT) & np.uint64(7)
     permissions &= ~WRITE if kind == FETCH else ~FETCH
-    store64(result, _output(core, slot, va) & ~PAGE_OFFSET)
-    store64(result + np.uint64(8), permissions)
+    pa = _output(core, slot, va) & ~PAGE_OFFSET
+    if kind == FETCH:
+        note_fetch(core, pa)
+    store64(result, pa)
+    store64(result + EIGHT, permissions)
     return np.uint32(1)
 
 
@@ -314,6 +322,27 @@ def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
     write_one(core, REG.PAR_EL1, par | PAR_RES1 if par & ONE != ZERO else par | PAR_NORMAL)
 
 
+@hot
+def _code_changed(core, op1, va):  # type: ignore[no-untyped-def]
+    """IC IVAU (op1 3), IALLU, IALLUIS: code may have changed; what is stale is dropped before the next block."""
+    if op1 != THREE or core.native_mmu != ZERO:
+        core.code_stale = ONE
+    else:
+        _refresh_regime(core)
+        off = ONE if core.cp[CP.SCTLR_EL1].val & ONE == ZERO else ZERO
+        va = untagged(va, core.cp[CP.TCR_EL1].val)
+        slot = lookup(core, va, _asid(core), off)
+        if slot != MISS:
+            pa, status = _output(core, slot, va), ZERO
+        else:
+            el0 = ONE if exception_level(read_one(core, REG.PSTATE)) == ZERO else ZERO
+            pa, _leaf, _ipa, status, _stage, _s1ptw = _walk(core, va, READ, el0)
+        if status != ZERO or not page_changed(core, pa):
+            return
+    core.attention |= ATTEND_CODE
+    core.deadline = ZERO
+
+
 @callback("u32", "u64", "u32", "u64", "u64")
 def system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
     """uc_cb_insn_sys_t for SYS: CRn 8 is TLBI, CRn 7 CRm 8 is AT, CRn 7 CRm 1 and 5 are IC."""
@@ -323,8 +352,7 @@ def system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
     value = load64(encoding + np.uint64(24))
     privileged = exception_level(read_one(core, REG.PSTATE)) == ONE
     if crn == np.uint64(7) and (crm == ONE or crm == np.uint64(5)) and (privileged or op1 == THREE):
-        core.attention |= ATTEND_CODE  # code may have changed under another address; drop it before the next block
-        core.deadline = ZERO
+        _code_changed(core, op1, value)
         return np.uint32(0)
     if core.native_mmu != ZERO or not privileged or op1 != ZERO:
         return np.uint32(0)

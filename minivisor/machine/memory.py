@@ -26,7 +26,10 @@ class PhysicalMemory:
         if base % PAGE_SIZE or size % PAGE_SIZE or size <= 0:
             raise MinivisorError(f"memory: base {base:#x} and size {size:#x} must be multiples of {PAGE_SIZE} bytes")
         self.base, self.size = base, size
-        self._pages = mmap.mmap(-1, size)
+        try:
+            self._pages = mmap.mmap(-1, size)
+        except OSError as problem:
+            raise MinivisorError(f"memory: the host has no {size >> 20} MiB to give ({problem.strerror})") from None
         self.bytes: np.ndarray = np.frombuffer(self._pages, dtype=np.uint8)
         self.words: np.ndarray = self.bytes.view(np.uint64)
 

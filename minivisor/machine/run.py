@@ -14,7 +14,7 @@ import numpy as np
 
 from minivisor.machine.exceptions import EL1H_DAIF_MASKED, enter_el1
 from minivisor.machine.gicv import maintenance, present
-from minivisor.machine.hooks import ATTEND_CODE, ATTEND_FAULT, peek
+from minivisor.machine.hooks import ATTEND_FAULT, peek
 from minivisor.machine.hot import call, hot, load32, load64, store64
 from minivisor.machine.registers import CP, REG, read_cp, read_general, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
@@ -177,8 +177,6 @@ def _attend(core):  # type: ignore[no-untyped-def]
     """What a system instruction asked for, now that its block is over. True when it faulted: nothing after it happened."""
     wanted = core.attention
     core.attention = ZERO
-    if wanted & ATTEND_CODE != ZERO:
-        core.code_stale = ONE
     if wanted & ATTEND_FAULT == ZERO:
         return False
     core.retired -= ONE  # an AT instruction whose walk faulted at stage 2 did not retire; its block ended right behind it
@@ -212,7 +210,7 @@ def run(address):  # type: ignore[no-untyped-def]
         core.restarts += ONE
         error = call(core.emu_start, core.uc, read_one(core, REG.PC), ZERO, ZERO, ZERO)
         _settle(core, error)
-        if core.reason == NONE and core.code_stale != ZERO:
+        if core.reason == NONE and core.code_stale | core.stale_count != ZERO:
             core.reason = CODE
     read_general(core)
     return core.reason

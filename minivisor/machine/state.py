@@ -11,12 +11,14 @@ import numpy as np
 
 from minivisor.machine.hot import record_at
 
-__all__ = ["CORE", "CP_NAMES", "LIST_REGISTERS", "REG_NAMES", "TLB_SETS", "TLB_WAYS", "WORD", "core_at"]
+__all__ = ["CORE", "CP_NAMES", "LIST_REGISTERS", "REG_NAMES", "STALE_PAGES", "TLB_SETS", "TLB_WAYS", "WORD", "core_at"]
 
 LIST_REGISTERS = 16
 """The most list registers a GICv2 can have (GICH_VTR.ListRegs is six bits, GICH_LR0..63; we build up to 16)."""
 
 TLB_SETS, TLB_WAYS = 1024, 16
+STALE_PAGES = 8
+"""Pages whose code is dropped one by one; more at once, and everything is."""
 
 REG_NAMES = (
     *(f"X{n}" for n in range(31)),
@@ -55,6 +57,7 @@ CORE = np.dtype(
                 ("native_mmu", _u8),  # 1: Unicorn walks; 0: our walk
                 # ── memory: set once ──
                 *((name, _u8) for name in ("ram", "ram_base", "ram_words", "gicv_base")),
+                *((name, _u8) for name in ("code_pages", "code_words")),  # a bit a page, see code_pages.py
                 # ── registers of the vCPU that is loaded ──
                 ("reg", _u8, (len(REG_NAMES),)),
                 (
@@ -78,6 +81,8 @@ CORE = np.dtype(
                 # ── why the run loop returned ──
                 *((name, _u8) for name in ("reason", "esr", "far", "hpfar", "error")),
                 *((name, _u8) for name in ("interrupt", "attention", "code_stale", "fixed_point")),
+                *((name, _u8) for name in ("stale_count", "window")),
+                ("stale_page", _u8, (STALE_PAGES,)),
                 # ── the last fault our walk found ──
                 *((name, _u8) for name in ("fault_kind", "fault_stage", "fault_status", "fault_ipa", "fault_s1ptw")),
                 ("fault_va", _u8),

@@ -123,6 +123,7 @@ def _reserved(framebuffer: Framebuffer) -> Node:
         f"framebuffer@{framebuffer.address:x}",
         {
             "reg": cells(framebuffer.address, framebuffer.size),
+            "no-map": True,  # Linux maps a screen itself, and refuses to where it has mapped RAM already
             "phandle": FRAMEBUFFER_PHANDLE,
         },
     )

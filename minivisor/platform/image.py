@@ -1,4 +1,6 @@
-"""Guest images: an ELF executable or a flat binary, as pieces to be copied into a persona's RAM.
+"""Guest images: an ELF executable, a Linux `Image` (packed or not) or a flat binary, as pieces to be copied into RAM.
+
+An initial RAM disk is one more piece: it goes behind the kernel, to the next 2 MiB, and the device tree says where.
 
 Nothing of a file is trusted: every size and offset is checked against the file and against RAM before a byte is copied.
 """
@@ -6,7 +8,7 @@ Nothing of a file is trusted: every size and offset is checked against the file 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -14,33 +16,36 @@ from elftools.construct.core import ConstructError
 from elftools.elf.elffile import ELFFile
 
 from minivisor.errors import GuestImageError
+from minivisor.platform.linux_image import ALIGNMENT, header, unpacked
 
-__all__ = ["FLAT_OFFSET", "Image", "load_image"]
+__all__ = ["FLAT_OFFSET", "Image", "load_image", "with_initrd"]
 
 FLAT_OFFSET = 0x8_0000  # where the arm64 boot protocol puts a flat image, from the start of RAM
 LARGEST = 1 << 30  # bytes of a file: debug information may be larger than RAM, but not by any amount
+TREE_ROOM = 0x1_0000  # bytes at the start of RAM, for the device tree
 EM_AARCH64 = "EM_AARCH64"
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """pieces: (intermediate physical address, bytes, size in memory; the rest is zero). entry: where vCPU 0 starts."""
+    """pieces: (intermediate physical address, bytes, size in memory; the rest is zero). entry: where vCPU 0 starts.
+
+    initrd: where its RAM disk begins, and the address after it.
+    """
 
     name: str
     entry: int
     pieces: tuple[tuple[int, bytes, int], ...]
+    initrd: tuple[int, int] | None = None
 
 
 def load_image(source: str | Path, ram_base: int, ram_size: int) -> Image:
-    """Read an ELF or flat image that must fit RAM [ram_base, ram_base + ram_size). Raises GuestImageError, one line."""
+    """Read an image that must fit RAM [ram_base, ram_base + ram_size). Raises GuestImageError, one line."""
     path = Path(source)
-    data = _read(path)
+    data = unpacked(path, _read(path))
     if not data:
-        raise GuestImageError(f"guest image: {path} is empty; an ELF for AArch64 or a flat binary was expected")
-    if data[:4] != b"\x7fELF":
-        image = Image(path.name, ram_base + FLAT_OFFSET, ((ram_base + FLAT_OFFSET, data, len(data)),))
-    else:
-        image = _parse_elf(path, data)
+        raise GuestImageError(f"guest image: {path} is empty; an ELF for AArch64, an Image or a flat binary was expected")
+    image = _parse_elf(path, data) if data[:4] == b"\x7fELF" else _parse_binary(path, data, ram_base)
     for address, _content, size in image.pieces:
         if not ram_base <= address <= address + size <= ram_base + ram_size:
             raise GuestImageError(
@@ -50,6 +55,30 @@ def load_image(source: str | Path, ram_base: int, ram_size: int) -> Image:
     if not any(address <= image.entry < address + size for address, _content, size in image.pieces):
         raise GuestImageError(f"guest image: {path} starts at {image.entry:#x}, where it loads nothing")
     return image
+
+
+def with_initrd(image: Image, source: str | Path, ram_base: int, ram_size: int) -> Image:
+    """The same image with an initial RAM disk behind it. Raises GuestImageError when that cannot be read or does not fit."""
+    path = Path(source)
+    data = _read(path)
+    end = max(address + size for address, _content, size in image.pieces)
+    start = -(-end // ALIGNMENT) * ALIGNMENT
+    room = max(ram_base + ram_size - start, 0)
+    if not data or len(data) > room:
+        raise GuestImageError(
+            f"initrd: {path} has {len(data)} bytes; 1 to {room} were expected, behind the kernel's last byte at {end - 1:#x} "
+            f"and within RAM (--memory)"
+        )
+    return replace(image, pieces=(*image.pieces, (start, data, len(data))), initrd=(start, start + len(data)))
+
+
+def _parse_binary(path: Path, data: bytes, ram_base: int) -> Image:
+    """An Image goes where its header says, from the first 2 MiB boundary that leaves the device tree alone."""
+    linux = header(path, data)
+    offset, size = (FLAT_OFFSET, len(data)) if linux is None else linux
+    if offset < TREE_ROOM:
+        offset += ALIGNMENT
+    return Image(path.name, ram_base + offset, ((ram_base + offset, data, size),))
 
 
 def _read(path: Path) -> bytes:

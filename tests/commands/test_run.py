@@ -105,7 +105,7 @@ def test_a_scheduler_that_breaks_its_contract_names_its_class(run, tmp_path):
         ([], "KERNEL"),
         (["no-such-file"], "no-such-file cannot be read"),
         (["/"], "cannot be read"),
-        ([HELLO, "--memory", "1G"], "do not fit"),
+        ([HELLO, "--memory", "5G"], "from 4 MiB to 4 GiB"),
         ([HELLO, "--memory", "2M"], "2 MiB"),
         ([HELLO, "--smp", "9"], "--smp"),
         ([HELLO, "--for", "soon"], "duration"),
@@ -141,3 +141,15 @@ def test_with_the_hosts_clock_the_run_says_that_it_is_not_reproducible(run):
 def test_an_unknown_clock_is_one_line(run):
     status, _, err = run(PERSONA, "--clock", "sundial")
     assert status == 2 and err.count("\n") == 1 and "there is virtual, host" in err
+
+
+def test_a_ram_disk_is_refused_in_one_line_before_anything_runs(run, tmp_path):
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"")
+    status, out, err = run(HELLO, "--initrd", str(disk))
+    assert (status, out) == (2, "") and err.count("\n") == 1 and "initrd" in err and str(disk) in err
+
+
+def test_more_memory_than_the_board_usually_has(run):
+    status, out, _ = run(HELLO, "--memory", "768M")
+    assert (status, out) == (0, "hello from EL1\nPSCI 1.1\n")

@@ -93,3 +93,8 @@ def test_dtc_finds_nothing_to_complain_about(change):
         ["dtc", "-I", "dtb", "-O", "dts", "-"], input=tree(**change), capture_output=True, check=True, timeout=20
     )
     assert run.stderr == b""
+
+
+def test_nobody_maps_the_screen_as_ordinary_memory():
+    """Linux refuses to map a screen in RAM that it has mapped already: `no-map` keeps it out."""
+    assert parse(tree(framebuffer=SCREEN))[0]["/reserved-memory/framebuffer@43fe0000"]["no-map"] == b""
