@@ -20,7 +20,7 @@ from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import is_unprivileged
 from minivisor.machine.timer import read_timer, write_timer
 from minivisor.machine.tlb import MISS, evict_asid, evict_va, insert, lookup
-from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, WXN, stage1, translate, untagged
+from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, first_stage, translate, untagged
 
 __all__ = ["count_block", "fill_tlb", "flush_engine_tlb", "peek", "read_system", "system", "take", "write_system"]
 
@@ -60,14 +60,9 @@ def _asid(core):  # type: ignore[no-untyped-def]
 
 
 @hot
-def _walk(core, va, kind, el0):  # type: ignore[no-untyped-def]
-    memory = array_at(core.ram, core.ram_words)
-    return translate(
-        memory,
-        core.ram_base,
-        va,
-        kind,
-        el0,
+def _regime(core):  # type: ignore[no-untyped-def]
+    """What `translate` and `first_stage` want to know of the registers."""
+    return (
         core.cp[CP.SCTLR_EL1].val,
         core.cp[CP.TCR_EL1].val,
         core.reg[REG.TTBR0_EL1],
@@ -75,8 +70,12 @@ def _walk(core, va, kind, el0):  # type: ignore[no-untyped-def]
         core.cp[CP.VTTBR_EL2].val,
         core.cp[CP.VTCR_EL2].val,
         core.cp[CP.HCR_EL2].val & ONE,
-        None,
     )
+
+
+@hot
+def _walk(core, va, kind, el0):  # type: ignore[no-untyped-def]
+    return translate(array_at(core.ram, core.ram_words), core.ram_base, va, kind, el0, *_regime(core), None)
 
 
 @hot
@@ -292,34 +291,18 @@ def _invalidate(core, crm, op2, value):  # type: ignore[no-untyped-def]
 def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
     """AT S1E1R/W, S1E0R/W: stage 1 only, the result in PAR_EL1 (C5.5, PAR_EL1). A stage-2 fault on the walk goes to EL2."""
     _refresh_regime(core)
-    kind, el0 = WRITE if op2 & ONE != ZERO else READ, op2 & TWO != ZERO
-    sctlr, par = core.cp[CP.SCTLR_EL1].val, va & np.uint64(0x0000_FFFF_FFFF_F000)
-    if sctlr & ONE != ZERO:
-        ipa, permissions, level, _ng, status, walked = stage1(
-            array_at(core.ram, core.ram_words),
-            core.ram_base,
-            va,
-            core.cp[CP.TCR_EL1].val,
-            core.reg[REG.TTBR0_EL1],
-            core.reg[REG.TTBR1_EL1],
-            sctlr & WXN != ZERO,
-            core.cp[CP.VTTBR_EL2].val,
-            core.cp[CP.VTCR_EL2].val,
-            core.cp[CP.HCR_EL2].val & ONE,
-            None,
-        )
-        if walked != ZERO:
-            _fault(core, va, kind, status, TWO, walked & ~ONE, ONE)
-            core.fault_pc = read_one(core, REG.PC)
-            core.attention |= ATTEND_FAULT
-            core.deadline = ZERO
-            return
-        if status == ZERO and (permissions >> (EL0_SHIFT if el0 else ZERO)) & kind == ZERO:
-            status = PERMISSION + level
-        par = ipa & np.uint64(0x0000_FFFF_FFFF_F000)
-        if status != ZERO:
-            par = ONE | ((status & np.uint64(0x3F)) << ONE)
-    write_one(core, REG.PAR_EL1, par | PAR_RES1 if par & ONE != ZERO else par | PAR_NORMAL)
+    kind, el0 = WRITE if op2 & ONE != ZERO else READ, ONE if op2 & TWO != ZERO else ZERO
+    memory = array_at(core.ram, core.ram_words)
+    ipa, _permissions, _level, _ng, status, walked = first_stage(memory, core.ram_base, va, kind, el0, *_regime(core), None)
+    if walked != ZERO:
+        _fault(core, va, kind, status, TWO, walked & ~ONE, ONE)
+        core.fault_pc = read_one(core, REG.PC)
+        core.attention |= ATTEND_FAULT
+        core.deadline = ZERO
+    elif status != ZERO:
+        write_one(core, REG.PAR_EL1, ONE | ((status & np.uint64(0x3F)) << ONE) | PAR_RES1)
+    else:
+        write_one(core, REG.PAR_EL1, (ipa & np.uint64(0x0000_FFFF_FFFF_F000)) | PAR_NORMAL)
 
 
 @hot

@@ -42,6 +42,7 @@ __all__ = [
     "callback",
     "check_callbacks",
     "hot",
+    "hot_inline",
     "hot_parallel",
     "load32",
     "load64",
@@ -106,6 +107,12 @@ if JIT:
     def hot(function: Callable[..., Any]) -> Callable[..., Any]:
         """Compile a function on first use; nothing in it may need the interpreter."""
         compiled: Callable[..., Any] = _cached(numba.njit(cache=True, nogil=True, error_model="numpy"), function)
+        return compiled
+
+    def hot_inline(function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same, compiled into each of its callers: the walk's small steps cost nothing (a fifth of its time otherwise)."""
+        compile_ = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+        compiled: Callable[..., Any] = _cached(compile_, function)
         return compiled
 
     def hot_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -198,7 +205,7 @@ else:
         """The same source, interpreted."""
         return function
 
-    hot_parallel, prange = hot, range
+    hot_inline, hot_parallel, prange = hot, hot, range
 
     def load64(address: Any) -> np.uint64:
         """uint64 at a host address."""

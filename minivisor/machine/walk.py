@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.hot import hot
+from minivisor.machine.hot import hot, hot_inline
 
 __all__ = [
     "ACCESS_FLAG",
@@ -38,7 +38,7 @@ __all__ = [
     "S2_SHIFT",
     "TRANSLATION",
     "WRITE",
-    "WXN",
+    "first_stage",
     "stage1",
     "stage1_permissions",
     "stage2",
@@ -74,7 +74,7 @@ TAG = np.uint64(0xFF << 56)
 WXN = np.uint64(1 << 19)  # SCTLR_EL1.WXN
 
 
-@hot
+@hot_inline
 def _output_bits(ps):  # type: ignore[no-untyped-def]
     """Output address size in bits for a PS/IPS field (DDI 0487, ID_AA64MMFR0_EL1.PARange), at most our core's 44."""
     if ps == ZERO:
@@ -88,13 +88,19 @@ def _output_bits(ps):  # type: ignore[no-untyped-def]
     return np.uint64(44)
 
 
-@hot
+@hot_inline
 def _shift(level):  # type: ignore[no-untyped-def]
     """Lowest address bit that a level's index covers: 39, 30, 21, 12."""
     return np.uint64(39) - NINE * level
 
 
-@hot
+@hot_inline
+def _root(ttbr, input_bits, top):  # type: ignore[no-untyped-def]
+    """BADDR of a TTBR or VTTBR, aligned to the size of its first table or tables (D8.2.4); bit 0 is CnP."""
+    return ttbr & np.uint64(0x0000_FFFF_FFFF_FFFE) & ~((ONE << (input_bits - top + THREE)) - ONE)
+
+
+@hot_inline
 def _note(notes, stage, level, table, index, address, wanted):  # type: ignore[no-untyped-def]
     """A descriptor is about to be read at PA `address`, entry `index` of `table`, to translate `wanted`. See NOTE_WORDS."""
     if notes is None:
@@ -110,7 +116,7 @@ def _note(notes, stage, level, table, index, address, wanted):  # type: ignore[n
     notes[0] += ONE
 
 
-@hot
+@hot_inline
 def _note_descriptor(notes, descriptor):  # type: ignore[no-untyped-def]
     """What was read there."""
     if notes is None:
@@ -120,7 +126,42 @@ def _note_descriptor(notes, descriptor):  # type: ignore[no-untyped-def]
     notes[row + np.uint64(7)] = descriptor
 
 
-@hot
+@hot_inline
+def _decode(descriptor, level, output_bits):  # type: ignore[no-untyped-def]
+    """What a descriptor of either stage is: (leaf, status); status 0 when the walk may use it (DDI 0487, D8.3)."""
+    leaf = level == THREE or descriptor & TWO == ZERO
+    if descriptor & ONE == ZERO or (descriptor & TWO == ZERO and (level == ZERO or level == THREE)):
+        return leaf, TRANSLATION + level
+    if (descriptor & ADDRESS_MASK) >> output_bits != ZERO:
+        return leaf, ADDRESS_SIZE + level
+    if leaf and descriptor & ACCESS_FLAG_BIT == ZERO:
+        return leaf, ACCESS_FLAG + level
+    return leaf, ZERO
+
+
+@hot_inline
+def _output(descriptor, level, address):  # type: ignore[no-untyped-def]
+    """Where a leaf puts this address; output address bits below a block's size are not looked at."""
+    offset = (ONE << _shift(level)) - ONE
+    return (descriptor & ADDRESS_MASK & ~offset) | (address & offset)
+
+
+@hot_inline
+def _stage2_start(vttbr, vtcr, ipa):  # type: ignore[no-untyped-def]
+    """Where stage 2 begins: (table, index, level, output_bits, status). Start level and concatenation: D8.2.5."""
+    input_bits, start = np.uint64(64) - (vtcr & np.uint64(0x3F)), (vtcr >> np.uint64(6)) & THREE
+    if start == THREE:
+        return ZERO, ZERO, ZERO, ZERO, TRANSLATION
+    level = TWO - start
+    output_bits, top = _output_bits((vtcr >> np.uint64(16)) & np.uint64(7)), _shift(level)
+    if input_bits <= top or input_bits > top + MOST_INDEX_BITS or ipa >> input_bits != ZERO:
+        return ZERO, ZERO, ZERO, ZERO, TRANSLATION
+    table = _root(vttbr, input_bits, top)
+    status = ADDRESS_SIZE if table >> output_bits != ZERO else ZERO
+    return table, ipa >> top, level, output_bits, status  # every bit above: concatenated tables are one longer table
+
+
+@hot_inline
 def stage2(memory, base, vttbr, vtcr, ipa, notes):  # type: ignore[no-untyped-def]
     """Walk stage 2 for one IPA.
 
@@ -128,45 +169,30 @@ def stage2(memory, base, vttbr, vtcr, ipa, notes):  # type: ignore[no-untyped-de
     notes: None, or see NOTE_WORDS.
     Returns (pa, descriptor, level, status): the output address, the leaf descriptor, its level; status 0 when translated,
     otherwise FAULT | FSC including the level. Permissions are the caller's to check (`stage2_permissions`).
-    Source: DDI 0487, D8.2.3 "stage 2 translation process"; start level and concatenation D8.2.5.
+    Source: DDI 0487, D8.2.3 "stage 2 translation process".
     """
-    input_bits, start = np.uint64(64) - (vtcr & np.uint64(0x3F)), (vtcr >> np.uint64(6)) & THREE
-    if start == THREE:
-        return ZERO, ZERO, ZERO, TRANSLATION
-    level = TWO - start
-    output_bits, top = _output_bits((vtcr >> np.uint64(16)) & np.uint64(7)), _shift(level)
-    if input_bits <= top or input_bits > top + MOST_INDEX_BITS or ipa >> input_bits != ZERO:
-        return ZERO, ZERO, ZERO, TRANSLATION
-    table = vttbr & np.uint64(0x0000_FFFF_FFFF_FFFE) & ~((ONE << (input_bits - top + THREE)) - ONE)
-    index = ipa >> top  # every bit above: concatenated tables are one longer table
-    if table >> output_bits != ZERO:
-        return ZERO, ZERO, ZERO, ADDRESS_SIZE
+    table, index, level, output_bits, status = _stage2_start(vttbr, vtcr, ipa)
+    if status != ZERO:
+        return ZERO, ZERO, ZERO, status
     while True:
-        word = (table + (index << THREE) - base) >> THREE
-        _note(notes, TWO, level, table, index, table + (index << THREE), ipa)
-        if table < base or word >= np.uint64(memory.shape[0]):
+        address = table + (index << THREE)
+        word = (address - base) >> THREE
+        _note(notes, TWO, level, table, index, address, ipa)
+        if address < base or word >= np.uint64(memory.shape[0]):
             return ZERO, ZERO, level, EXTERNAL_ON_WALK + level
         descriptor = memory[word]
         _note_descriptor(notes, descriptor)
-        shift = _shift(level)
-        if descriptor & ONE == ZERO:
-            return ZERO, descriptor, level, TRANSLATION + level
-        if descriptor & TWO == ZERO and (level == ZERO or level == THREE):
-            return ZERO, descriptor, level, TRANSLATION + level
-        output = descriptor & ADDRESS_MASK
-        if output >> output_bits != ZERO:
-            return ZERO, descriptor, level, ADDRESS_SIZE + level
-        if level == THREE or descriptor & TWO == ZERO:
-            if descriptor & ACCESS_FLAG_BIT == ZERO:
-                return ZERO, descriptor, level, ACCESS_FLAG + level
-            offset = (ONE << shift) - ONE
-            return (output & ~offset) | (ipa & offset), descriptor, level, ZERO
-        table = output
+        leaf, status = _decode(descriptor, level, output_bits)
+        if status != ZERO:
+            return ZERO, descriptor, level, status
+        if leaf:
+            return _output(descriptor, level, ipa), descriptor, level, ZERO
+        table = descriptor & ADDRESS_MASK
         level += ONE
         index = (ipa >> _shift(level)) & np.uint64(0x1FF)
 
 
-@hot
+@hot_inline
 def stage2_permissions(descriptor):  # type: ignore[no-untyped-def]
     """READ, WRITE, FETCH of a stage-2 leaf: S2AP bits 7:6, XN bit 54 (D8.4.2); a page must be readable to be executed."""
     permissions = (descriptor >> np.uint64(6)) & THREE
@@ -175,7 +201,7 @@ def stage2_permissions(descriptor):  # type: ignore[no-untyped-def]
     return permissions
 
 
-@hot
+@hot_inline
 def stage1_permissions(descriptor, table_attributes, wxn):  # type: ignore[no-untyped-def]
     """READ, WRITE, FETCH for EL1, and for EL0 shifted by EL0_SHIFT, of a stage-1 leaf.
 
@@ -199,7 +225,7 @@ def stage1_permissions(descriptor, table_attributes, wxn):  # type: ignore[no-un
     return el1 | (el0 << EL0_SHIFT)
 
 
-@hot
+@hot_inline
 def untagged(va, tcr):  # type: ignore[no-untyped-def]
     """The address that is translated: with TCR_EL1.TBI0 or TBI1 the top byte is a tag, and repeats bit 55 (D8.8)."""
     upper = va >> np.uint64(55) & ONE != ZERO
@@ -208,9 +234,9 @@ def untagged(va, tcr):  # type: ignore[no-untyped-def]
     return va | TAG if upper else va & ~TAG
 
 
-@hot
+@hot_inline
 def _stage1_start(va, tcr, ttbr0, ttbr1):  # type: ignore[no-untyped-def]
-    """Choose the table and its geometry: (ttbr, input_bits, canonical). D8.2.2."""
+    """Where stage 1 begins: (table, index, level, output_bits, status). D8.2.2; a TTBR's half, T0SZ and EPD in TCR_EL1."""
     upper = va >> np.uint64(55) & ONE != ZERO
     if upper:
         size, disabled, ttbr = (tcr >> np.uint64(16)) & np.uint64(0x3F), tcr & np.uint64(1 << 23), ttbr1
@@ -219,14 +245,27 @@ def _stage1_start(va, tcr, ttbr0, ttbr1):  # type: ignore[no-untyped-def]
     size = min(max(size, np.uint64(16)), np.uint64(39))  # outside, the architecture lets us clamp
     input_bits = np.uint64(64) - size
     above = untagged(va, tcr) >> input_bits
-    if upper:
-        canonical = above == ALL_ONES >> input_bits
-    else:
-        canonical = above == ZERO
-    return ttbr, input_bits, canonical and disabled == ZERO
+    if above != (ALL_ONES >> input_bits if upper else ZERO) or disabled != ZERO:
+        return ZERO, ZERO, ZERO, ZERO, TRANSLATION
+    level = np.uint64(4) - (input_bits - np.uint64(4)) // NINE
+    output_bits, top = _output_bits((tcr >> np.uint64(32)) & np.uint64(7)), _shift(level)
+    table = _root(ttbr, input_bits, top)
+    status = ADDRESS_SIZE if table >> output_bits != ZERO else ZERO
+    return table, (va & ((ONE << input_bits) - ONE)) >> top, level, output_bits, status
 
 
-@hot
+@hot_inline
+def _through_stage2(memory, base, ipa, vttbr, vtcr, two_stages, notes):  # type: ignore[no-untyped-def]
+    """The PA of a stage-1 descriptor, which is read and so must be readable: (pa, level, status)."""
+    if two_stages == ZERO:
+        return ipa, ZERO, ZERO
+    pa, leaf, level, status = stage2(memory, base, vttbr, vtcr, ipa, notes)
+    if status == ZERO and stage2_permissions(leaf) & READ == ZERO:
+        status = PERMISSION + level
+    return pa, level, status
+
+
+@hot_inline
 def stage1(memory, base, va, tcr, ttbr0, ttbr1, wxn, vttbr, vtcr, two_stages, notes):  # type: ignore[no-untyped-def]
     """Walk stage 1 for one VA; each descriptor is read through stage 2 when `two_stages` is not 0.
 
@@ -234,47 +273,45 @@ def stage1(memory, base, va, tcr, ttbr0, ttbr1, wxn, vttbr, vtcr, two_stages, no
     on the walk itself, `stage2_ipa` is the descriptor's IPA with bit 0 set, otherwise 0.
     Source: DDI 0487, D8.2.2 "stage 1 translation process".
     """
-    ttbr, input_bits, usable = _stage1_start(va, tcr, ttbr0, ttbr1)
-    if not usable:
-        return ZERO, ZERO, ZERO, ZERO, TRANSLATION, ZERO
-    level = np.uint64(4) - (input_bits - np.uint64(4)) // NINE
-    output_bits = _output_bits((tcr >> np.uint64(32)) & np.uint64(7))
-    top = _shift(level)
-    table = ttbr & np.uint64(0x0000_FFFF_FFFF_FFFE) & ~((ONE << (input_bits - top + THREE)) - ONE)
-    index = (va & ((ONE << input_bits) - ONE)) >> top
+    table, index, level, output_bits, status = _stage1_start(va, tcr, ttbr0, ttbr1)
     hierarchical = ZERO
-    if table >> output_bits != ZERO:
-        return ZERO, ZERO, ZERO, ZERO, ADDRESS_SIZE, ZERO
+    if status != ZERO:
+        return ZERO, ZERO, ZERO, ZERO, status, ZERO
     while True:
         where = table + (index << THREE)
-        address = where
-        if two_stages != ZERO:
-            address, leaf, s2_level, status = stage2(memory, base, vttbr, vtcr, where, notes)
-            if status == ZERO and stage2_permissions(leaf) & READ == ZERO:
-                status = PERMISSION + s2_level
-            if status != ZERO:
-                return ZERO, ZERO, s2_level, ZERO, status, where | ONE
+        address, s2_level, status = _through_stage2(memory, base, where, vttbr, vtcr, two_stages, notes)
+        if status != ZERO:
+            return ZERO, ZERO, s2_level, ZERO, status, where | ONE
         word = (address - base) >> THREE
         _note(notes, ONE, level, table, index, address, va)
         if address < base or word >= np.uint64(memory.shape[0]):
             return ZERO, ZERO, level, ZERO, EXTERNAL_ON_WALK + level, ZERO
         descriptor = memory[word]
         _note_descriptor(notes, descriptor)
-        if descriptor & ONE == ZERO or (descriptor & TWO == ZERO and (level == ZERO or level == THREE)):
-            return ZERO, ZERO, level, ZERO, TRANSLATION + level, ZERO
-        output = descriptor & ADDRESS_MASK
-        if output >> output_bits != ZERO:
-            return ZERO, ZERO, level, ZERO, ADDRESS_SIZE + level, ZERO
-        if level == THREE or descriptor & TWO == ZERO:
-            if descriptor & ACCESS_FLAG_BIT == ZERO:
-                return ZERO, ZERO, level, ZERO, ACCESS_FLAG + level, ZERO
-            offset = (ONE << _shift(level)) - ONE
+        leaf, status = _decode(descriptor, level, output_bits)
+        if status != ZERO:
+            return ZERO, ZERO, level, ZERO, status, ZERO
+        if leaf:
             permissions = stage1_permissions(descriptor, hierarchical, wxn)
-            return (output & ~offset) | (va & offset), permissions, level, descriptor & NOT_GLOBAL, ZERO, ZERO
+            return _output(descriptor, level, va), permissions, level, descriptor & NOT_GLOBAL, ZERO, ZERO
         hierarchical |= descriptor
-        table = output
+        table = descriptor & ADDRESS_MASK
         level += ONE
         index = (va >> _shift(level)) & np.uint64(0x1FF)
+
+
+@hot_inline
+def first_stage(memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two_stages, notes):  # type: ignore[no-untyped-def]
+    """Stage 1 of one access, on or off, with its permissions: arguments as for `translate`, results as for `stage1`."""
+    if sctlr & ONE == ZERO:
+        ipa = untagged(va, tcr)
+        return ipa, np.uint64(0x3F), ZERO, ZERO, ADDRESS_SIZE if ipa >> np.uint64(44) != ZERO else ZERO, ZERO
+    ipa, permissions, level, ng, status, walked = stage1(
+        memory, base, va, tcr, ttbr0, ttbr1, sctlr & WXN != ZERO, vttbr, vtcr, two_stages, notes
+    )
+    if status == ZERO and (permissions >> (EL0_SHIFT if el0 != ZERO else ZERO)) & kind == ZERO:
+        status = PERMISSION + level
+    return ipa, permissions, level, ng, status, walked
 
 
 @hot
@@ -286,23 +323,14 @@ def translate(memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr
     Returns (pa, leaf, ipa, status, stage, s1ptw). `leaf` packs what a TLB entry needs: permission bits 8:0, the smaller
     of both page shifts in bits 21:16, not-global bit 11, stage-1 level 25:24, stage-2 level 27:26.
     """
-    level1, ng, shift = ZERO, ZERO, np.uint64(39)
-    ipa, permissions = va, np.uint64(0x3F)
-    if sctlr & ONE != ZERO:
-        ipa, permissions, level1, ng, status, walked = stage1(
-            memory, base, va, tcr, ttbr0, ttbr1, sctlr & WXN != ZERO, vttbr, vtcr, two_stages, notes
-        )
-        if walked != ZERO:
-            return ZERO, ZERO, walked & ~ONE, status, TWO, ONE
-        if status == ZERO and (permissions >> (EL0_SHIFT if el0 != ZERO else ZERO)) & kind == ZERO:
-            status = PERMISSION + level1
-        if status != ZERO:
-            return ZERO, ZERO, ZERO, status, ONE, ZERO
-        shift = _shift(level1)
-    else:
-        ipa = untagged(va, tcr)
-        if ipa >> np.uint64(44) != ZERO:
-            return ZERO, ZERO, ZERO, ADDRESS_SIZE, ONE, ZERO
+    ipa, permissions, level1, ng, status, walked = first_stage(
+        memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two_stages, notes
+    )
+    if walked != ZERO:
+        return ZERO, ZERO, walked & ~ONE, status, TWO, ONE
+    if status != ZERO:
+        return ZERO, ZERO, ZERO, status, ONE, ZERO
+    shift = _shift(level1)  # with stage 1 off, level 0: no limit
     pa, level2, s2 = ipa, ZERO, np.uint64(7)
     if two_stages != ZERO:
         pa, descriptor, level2, status = stage2(memory, base, vttbr, vtcr, ipa, notes)

@@ -218,7 +218,7 @@ def test_a_stage_2_fault_on_a_fetch(rig: Rig) -> None:
 
 def test_a_stage_2_fault_on_the_walk_names_the_table(rig: Rig) -> None:
     """S1PTW: FAR is the guest's address, HPFAR the descriptor's page, and no syndrome of the access. WnR is the walk's own
-    with our MMU and the access's with Unicorn's, whose level is stage 1's (test_walk.py)."""
+    with our MMU and the access's with Unicorn's, whose level is stage 1's (test_walk_executed.py)."""
     lower, _ = rig.mmu_on()
     rig.memory.write(lower + 8 * (UNMAPPED >> 30), NOWHERE + 0x4000 | 3)
     rig.start(a64.STR(0, 1), X1=UNMAPPED + 0x80_0008)

@@ -12,6 +12,7 @@ and to a core running a real load, store or fetch. Stage 2 maps the code's own p
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,7 +34,10 @@ TOO_BIG = (1 << 32, 1 << 36, 1 << 40, 1 << 42, 1 << 44, 1 << 47)
 
 @dataclass
 class Case:
-    """One access. code: VA of the code page. kind: "r", "w", "x". el: that it is checked as, unprivileged or not."""
+    """One access. code: VA of the code page. kind: "r", "w", "x". el: that it is checked as, unprivileged or not.
+
+    what: the damage, in words. changed: of each spoiled descriptor (stage, whether it is a leaf, the bits that differ).
+    """
 
     regime: Regime
     va: int
@@ -42,6 +46,7 @@ class Case:
     unprivileged: bool
     code: int
     what: list[str] = field(default_factory=list)
+    changed: list[tuple[int, bool, int]] = field(default_factory=list)
 
 
 class Arena:
@@ -138,9 +143,41 @@ def generate(rng: random.Random, arena: Arena) -> Case:
     damage = rng.choices((0, 1, 2), (45, 45, 10))[0]
     for _ in range(damage):
         paths = second.path + tables[-1:] if two else []
-        paths = first.path + [part for part in paths if part[0] not in second.spared]
-        _damage(rng, arena, case, paths, upper, bits)
+        paths = [part for part in paths if part[0] not in second.spared]
+        _damage(rng, arena, case, (first.path, paths), upper, bits)
     return case
+
+
+HIERARCHICAL = {59: "PXNTable", 60: "UXNTable", 61: "APTable[0]", 62: "APTable[1]"}
+
+
+def features(case: Case) -> Iterator[str]:
+    """What of the architecture a case touches, by the manual's names."""
+    regime, upper = case.regime, bool(case.va >> 55 & 1)
+    txsz, level = regime.tcr >> (16 if upper else 0) & 0x3F, 2 - (regime.vtcr >> 6 & 3)
+    yield "TTBR1" if upper else "TTBR0"
+    yield f"T{upper:d}SZ {txsz}"
+    yield f"IPS {regime.tcr >> 32 & 7}"
+    flags = {
+        "EPD": regime.tcr >> (23 if upper else 7),
+        "TBI": regime.tcr >> (38 if upper else 37),
+        "WXN": regime.sctlr >> 19,
+    }
+    yield from (name for name, flag in flags.items() if flag & 1)
+    if (case.va >> 56) not in (0, 0xFF):
+        yield "tag ignored" if flags["TBI"] & 1 else "tag not ignored"
+    if not regime.sctlr & 1:
+        yield "stage 1 off"
+    if case.unprivileged:
+        yield f"unprivileged {case.kind}"
+    if regime.s2:
+        yield f"stage 2 from level {level}"
+        yield f"PS {regime.vtcr >> 16 & 7}"
+        tables = 64 - (regime.vtcr & 0x3F) - level_shift(level) - 9
+        yield f"{1 << tables} concatenated tables" if tables > 0 else "one stage-2 root"
+    for stage, leaf, bits in case.changed:
+        names = HIERARCHICAL if stage == 1 and not leaf else {52: "contiguous"} if leaf else {}
+        yield from (f"{name}, stage {stage}" for bit, name in names.items() if bits >> bit & 1)
 
 
 def _stage2_geometry(rng: random.Random) -> tuple[int, int]:
@@ -209,14 +246,18 @@ def _access(rng: random.Random) -> tuple[str, int, bool]:
     return kind, 0 if unprivileged else el, unprivileged
 
 
-def _damage(
-    rng: random.Random, arena: Arena, case: Case, paths: list[tuple[int, int, bool]], upper: bool, bits: int
-) -> None:
-    """Spoil one thing: a descriptor on one of the paths, a control register, the address."""
+Path = list[tuple[int, int, bool]]
+
+
+def _damage(rng: random.Random, arena: Arena, case: Case, paths: tuple[Path, Path], upper: bool, bits: int) -> None:
+    """Spoil one thing: a descriptor on one stage's path or the other's, a control register, the address."""
     if rng.random() < 0.75:
-        entry, _level, leaf = rng.choice(paths)
+        entry, _level, leaf = rng.choice(paths[0] + paths[1])
+        old = arena.memory.read(entry)
+        new = _spoil(rng, old, leaf)
         case.what.append(f"descriptor {entry:#x}")
-        arena.memory.write(entry, _spoil(rng, arena.memory.read(entry), leaf))
+        case.changed.append((1 if any(entry == part[0] for part in paths[0]) else 2, leaf, old ^ new))
+        arena.memory.write(entry, new)
         return
     regime = vars(case.regime).copy()
     what = rng.choice(("epd", "ttbr", "tag", "outside"))
