@@ -154,8 +154,12 @@ class TimerEvent(IntEnum):
 
 
 class InputEvent(IntEnum):
+    """What came from outside: a byte on a console, a finger, a key of a keyboard, an Ethernet frame."""
+
     KEY = 0
     TOUCH = 1
+    KEYBOARD = 2
+    FRAME = 3
 
 
 class StopReason(IntEnum):
@@ -272,7 +276,11 @@ class SchedRecord(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputRecord(Record):
-    """A key or touch from outside. vcpu: the persona that got it. code: the key; x, y packed in `position`."""
+    """Something from outside. vcpu: the persona that got it.
+
+    code: the byte or the key; 1 while a finger is down; the bytes of a frame. position: 1 while a key is down; x and y, 32
+    bits each; the first 64 bits of a frame's blake2b.
+    """
 
     kind: ClassVar[Kind] = Kind.INPUT
     event: Annotated[InputEvent, "detail"] = InputEvent.KEY
