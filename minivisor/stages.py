@@ -201,7 +201,10 @@ class Irq:
 
 @dataclass(frozen=True, slots=True)
 class ListRegister:
-    """One GICH_LR<n> (IHI 0048, 5.3.8). state: 0 invalid, 1 pending, 2 active, 3 pending and active."""
+    """One GICH_LR<n> (IHI 0048, 5.3.8). state: 0 invalid, 1 pending, 2 active, 3 pending and active.
+
+    group: 1 is an IRQ; set by the vGIC after `flush`, which need not care.
+    """
 
     state: int = 0
     intid: int = 0
@@ -209,6 +212,7 @@ class ListRegister:
     source: int = 0
     physical: int | None = None
     eoi_maintenance: bool = False
+    group: int = 0
 
 
 State = dict[str, int]

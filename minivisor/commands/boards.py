@@ -3,7 +3,8 @@
 A board is its data in `minivisor/machine/board.py` and whatever only it uses: a model of a part of its own, and EL2's driver
 for it. `SOURCES` says which class, function or module belongs to which part; the lines are counted in the files when the
 command runs, blank ones left out. What two boards use, or a persona's virtual platform needs too, is nobody's own: the
-PL011's model is each persona's serial port, and the list registers of GICv3 stand on those of GICv2.
+PL011's model is each persona's serial port, the list registers of GICv3 stand on those of GICv2, and the frames of a guest's
+GICv3 are the same wherever there is one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ SOURCES: dict[str, tuple[tuple[str, str], ...]] = {
         ("minivisor.hypervisor.interrupts", "decode_list_register"),
     ),
     "GICv3": (
-        ("minivisor.arch.gicv3", WHOLE),
+        *(("minivisor.arch.gicv3", f"{name}_EL2") for name in ("ICH_HCR", "ICH_VTR", "ICH_VMCR", "ICH_LR")),
+        ("minivisor.arch.gicv3", "ICH_LR_EL2_SOFTWARE"),
+        ("minivisor.machine.icv", WHOLE),
         ("minivisor.machine.gich", "Ich"),
         ("minivisor.machine.gich", "_kept"),
         ("minivisor.machine.gich", "_seen"),

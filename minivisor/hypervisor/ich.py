@@ -9,14 +9,14 @@ from minivisor.stages import ListRegister
 
 __all__ = ["decode_ich", "encode_ich"]
 
-STATE, HW, PRIORITY, PHYSICAL, EOI, SOURCE = 62, 1 << 61, 48, 32, 1 << 41, 10
+STATE, HW, GROUP, PRIORITY, PHYSICAL, EOI, SOURCE = 62, 1 << 61, 60, 48, 32, 1 << 41, 10
 
 
 def encode_ich(register: ListRegister) -> int:
-    """ICH_LR<n>_EL2 (IHI 0069). Empty ones keep no interrupt id. Group 0, as in GICH_LR."""
+    """ICH_LR<n>_EL2 (IHI 0069). Empty ones keep no interrupt id."""
     if not register.state:
         return 0
-    value = register.state << STATE | (register.priority & 0xF8) << PRIORITY | register.intid
+    value = register.state << STATE | register.group << GROUP | (register.priority & 0xF8) << PRIORITY | register.intid
     if register.physical is not None:
         return value | HW | register.physical << PHYSICAL
     return value | register.source << SOURCE | (EOI if register.eoi_maintenance else 0)
@@ -32,4 +32,5 @@ def decode_ich(value: int) -> ListRegister:
         source=0 if hardware else value >> SOURCE & 7,
         physical=value >> PHYSICAL & 0x1FFF if hardware else None,
         eoi_maintenance=not hardware and bool(value & EOI),
+        group=value >> GROUP & 1,
     )

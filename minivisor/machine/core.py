@@ -7,6 +7,7 @@ TLB entries. Registers move in batches, lazily: a run brings back the general re
 from __future__ import annotations
 
 import ctypes
+from typing import Protocol
 
 import numpy as np
 from unicorn import arm64_const as arm64
@@ -57,6 +58,14 @@ def stack_level(pstate: int) -> int:
     return 1 if pstate & 0b1101 == 0b0101 else 0
 
 
+class SystemRegisters(Protocol):
+    """Registers that belong to the board rather than to the core, as a GIC's do: None or False where there is no such name."""
+
+    def read(self, name: str) -> int | None: ...
+
+    def write(self, name: str, value: int) -> bool: ...
+
+
 class Core:
     """A Cortex-A72 with EL2.
 
@@ -74,6 +83,7 @@ class Core:
         self._address = np.uint64(hot.share(self.state))
         self._keep: list[object] = []
         self._stale = False  # registers beyond the general ones must be read before they are seen
+        self._attached: SystemRegisters | None = None
         self.uc = engine.new_engine(mmu == "unicorn")
         self._describe_engine()
         self._describe_registers()
@@ -141,6 +151,10 @@ class Core:
 
     # ── registers ──
 
+    def attach(self, registers: SystemRegisters) -> None:
+        """The board's own system registers are reached by name like all others."""
+        self._attached = registers
+
     def _batch(self, function: int, first: int, count: int) -> None:
         ids, values = self._ids.ctypes.data + 4 * first, self._values.ctypes.data + 8 * first
         status = _BATCH(int(function))(int(self.record.uc), ids, values, count)
@@ -161,6 +175,10 @@ class Core:
         if name in VECTORS:
             at = VECTORS[name]
             return words[at] | words[at + 1] << 64
+        if name[:2] == "IC" and self._attached is not None:
+            value = self._attached.read(name)
+            if value is not None:
+                return value
         return words[self._word_of(name)]
 
     def write(self, name: str, value: int) -> None:
@@ -173,7 +191,7 @@ class Core:
             if name not in TIMERS:
                 words[DIRTY_AT] |= WRITE_GENERAL
             return
-        if name == "CLREX":
+        if name == "CLREX" or (name[:2] == "IC" and self._attached is not None and self._attached.write(name, value)):
             return
         if self._stale:
             self._read_all_but_general()

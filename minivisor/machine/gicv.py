@@ -6,6 +6,10 @@ compiled, called by Unicorn at each access to the page.
     GICH_LR:  31  30   29:28  27:23     22:20  19:10                   9:0
               HW  Grp1 State  Priority         PhysicalID | EOI, CPUID  VirtualID
     State:    0 invalid, 1 pending, 2 active, 3 pending and active
+
+Which interrupt is signalled, what is active, and when EL2 wants to know: all that is the same for a guest that uses system
+registers instead of the page (`icv`), and stands here once. Active priorities of both groups are in GICH_APR for the page;
+for system registers those of Group 0 are apart (IHI 0069, ICH_AP0R<n>_EL2).
 """
 
 from __future__ import annotations
@@ -16,12 +20,25 @@ from minivisor.machine.hot import callback, hot
 from minivisor.machine.registers import CP, write_cp
 from minivisor.machine.state import core_at
 
-__all__ = ["maintenance", "present", "read_gicv", "signalled", "write_gicv"]
+__all__ = [
+    "acknowledge",
+    "count_completion",
+    "deactivate",
+    "drop",
+    "group_priority",
+    "highest",
+    "maintenance",
+    "present",
+    "read_gicv",
+    "running_priority",
+    "signalled",
+    "write_gicv",
+]
 
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
 SPURIOUS, IDLE = np.uint64(1023), np.uint64(0xFF)
 NONE = np.uint64(0xFFFF)
-HCR_VI = np.uint64(1 << 7)
+HCR_VF, HCR_VI, FIQ_EN = np.uint64(1 << 6), np.uint64(1 << 7), np.uint64(1 << 3)
 STATE, PENDING, ACTIVE = np.uint64(3 << 28), np.uint64(1 << 28), np.uint64(2 << 28)
 HW, EOI_BIT, ID_MASK = np.uint64(1 << 31), np.uint64(1 << 19), np.uint64(0x3FF)
 EOI_MODE, GROUPS = np.uint64(1 << 9), np.uint64(3)
@@ -39,7 +56,7 @@ def _priority(lr):  # type: ignore[no-untyped-def]
 
 
 @hot
-def _highest(core):  # type: ignore[no-untyped-def]
+def highest(core):  # type: ignore[no-untyped-def]
     """Index of the most urgent pending list register of an enabled group, or NONE; the lowest index among equals."""
     best, best_priority = NONE, np.uint64(0x100)
     for index in range(core.lr_count):
@@ -51,16 +68,17 @@ def _highest(core):  # type: ignore[no-untyped-def]
 
 
 @hot
-def _running_priority(core):  # type: ignore[no-untyped-def]
+def running_priority(core):  # type: ignore[no-untyped-def]
     """The lowest active priority level (GICH_APR: one bit for each of 32 levels), 0xFF when idle."""
+    active = core.gich_apr | core.ich_ap0r
     for level in range(32):
-        if (core.gich_apr >> np.uint64(level)) & ONE != ZERO:
+        if (active >> np.uint64(level)) & ONE != ZERO:
             return np.uint64(level) << THREE
     return IDLE
 
 
 @hot
-def _group_priority(core, lr):  # type: ignore[no-untyped-def]
+def group_priority(core, lr):  # type: ignore[no-untyped-def]
     """The bits of the priority that preempt: GICV_BPR says how many do not count, GICV_ABPR (one more) for Group 1."""
     point = max((core.gich_vmcr >> np.uint64(21)) & np.uint64(7), TWO)
     if (lr >> np.uint64(30)) & ONE != ZERO and core.gich_vmcr & CBPR == ZERO:
@@ -92,13 +110,13 @@ def signalled(core):  # type: ignore[no-untyped-def]
     """Index of the list register that is signalled to the guest now, or NONE (mask, group priority, preemption)."""
     if core.gich_hcr & ONE == ZERO:
         return NONE
-    index = _highest(core)
+    index = highest(core)
     if index == NONE:
         return NONE
     priority = _priority(core.lr[index])
     if priority >= (core.gich_vmcr >> np.uint64(27)) << THREE:
         return NONE
-    return index if _group_priority(core, core.lr[index]) < _running_priority(core) else NONE
+    return index if group_priority(core, core.lr[index]) < running_priority(core) else NONE
 
 
 @hot
@@ -127,10 +145,20 @@ def maintenance(core):  # type: ignore[no-untyped-def]
 
 
 @hot
+def _line(core):  # type: ignore[no-untyped-def]
+    """HCR_EL2.VI or VF, as the signalled interrupt wants, or 0. Group 0 is the FIQ: for the page only if GICV_CTLR.FIQEn."""
+    index = signalled(core)
+    if index == NONE:
+        return ZERO
+    group_1 = (core.lr[index] >> np.uint64(30)) & ONE != ZERO
+    return HCR_VI if group_1 or (core.icc_sre == ZERO and core.gich_vmcr & FIQ_EN == ZERO) else HCR_VF
+
+
+@hot
 def present(core):  # type: ignore[no-untyped-def]
-    """Drive the virtual interrupt line: HCR_EL2.VI follows the list registers. Unicorn takes it when PSTATE.I allows."""
+    """Drive the virtual interrupt lines: HCR_EL2.VI and VF follow the list registers. Unicorn takes them when PSTATE allows."""
     hcr = core.cp[CP.HCR_EL2].val
-    wanted = hcr | HCR_VI if signalled(core) != NONE else hcr & ~HCR_VI
+    wanted = (hcr & ~(HCR_VI | HCR_VF)) | _line(core)
     if wanted != hcr:
         write_cp(core, CP.HCR_EL2, wanted)
 
@@ -142,34 +170,69 @@ def _attend(core):  # type: ignore[no-untyped-def]
 
 
 @hot
-def _acknowledge(core, alias):  # type: ignore[no-untyped-def]
+def acknowledge(core, index):  # type: ignore[no-untyped-def]
+    """A pending list register becomes active, and its group priority the running one."""
+    lr = core.lr[index]
+    core.lr[index] = (lr & ~STATE) | ACTIVE
+    level = ONE << (group_priority(core, lr) >> THREE)
+    if core.icc_sre != ZERO and (lr >> np.uint64(30)) & ONE == ZERO:
+        core.ich_ap0r |= level
+    else:
+        core.gich_apr |= level
+    hcr = core.cp[CP.HCR_EL2].val  # lowering the lines is safe here: nothing is taken while we are inside an access
+    if signalled(core) == NONE and hcr & (HCR_VI | HCR_VF) != ZERO:
+        write_cp(core, CP.HCR_EL2, hcr & ~(HCR_VI | HCR_VF))
+
+
+@hot
+def drop(core):  # type: ignore[no-untyped-def]
+    """The running priority ends: returns it, IDLE when there was none. Of one level active in both groups, Group 0's goes."""
+    priority = running_priority(core)
+    if priority != IDLE:
+        level = ONE << (priority >> THREE)
+        if core.ich_ap0r & level != ZERO:
+            core.ich_ap0r &= ~level
+        else:
+            core.gich_apr &= ~level
+    return priority
+
+
+@hot
+def deactivate(core, index):  # type: ignore[no-untyped-def]
+    """Take the active state away, and with HW set that of the physical interrupt too."""
+    lr = core.lr[index]
+    core.lr[index] = lr & ~ACTIVE
+    if lr & HW != ZERO:
+        core.active &= ~(ONE << ((lr >> np.uint64(10)) & np.uint64(63)))
+
+
+@hot
+def count_completion(core, count):  # type: ignore[no-untyped-def]
+    """GICH_HCR.EOICount: EL2 learns how many it must complete itself. Five bits, and they wrap."""
+    core.gich_hcr = (core.gich_hcr + (count << np.uint64(27))) & np.uint64(0xFFFF_FFFF)
+
+
+@hot
+def _read_iar(core, alias):  # type: ignore[no-untyped-def]
     index = signalled(core)
     special = _visible(core, index, alias)
     if special != ZERO:
         return special
-    lr = core.lr[index]
-    core.lr[index] = (lr & ~STATE) | ACTIVE
-    core.gich_apr |= ONE << (_group_priority(core, lr) >> THREE)
-    hcr = core.cp[CP.HCR_EL2].val  # lowering the line is safe here: nothing is taken while we are inside an access
-    if signalled(core) == NONE and hcr & HCR_VI != ZERO:
-        write_cp(core, CP.HCR_EL2, hcr & ~HCR_VI)
-    return _name(lr)
+    name = _name(core.lr[index])
+    acknowledge(core, index)
+    return name
 
 
 @hot
-def _deactivate(core, value, count):  # type: ignore[no-untyped-def]
-    """Find the active list register of this interrupt (and source CPU, for an SGI) and take its active state away. Where
-    none is, GICH_HCR.EOICount goes up by `count`: EL2 learns how many it must complete itself."""
+def _complete(core, value, count):  # type: ignore[no-untyped-def]
+    """Deactivate the list register of this interrupt (and source CPU, for an SGI); where none is active, count it."""
     name = value & (ID_MASK | SOURCE) if value & ID_MASK < np.uint64(16) else value & ID_MASK
     for index in range(core.lr_count):
         lr = core.lr[index]
-        if lr & ACTIVE == ZERO or _name(lr) != name:
-            continue
-        core.lr[index] = lr & ~ACTIVE
-        if lr & HW != ZERO:
-            core.active &= ~(ONE << ((lr >> np.uint64(10)) & np.uint64(63)))
-        return
-    core.gich_hcr = (core.gich_hcr + (count << np.uint64(27))) & np.uint64(0xFFFF_FFFF)  # five bits, and they wrap
+        if lr & ACTIVE != ZERO and _name(lr) == name:
+            deactivate(core, index)
+            return
+    count_completion(core, count)
 
 
 @hot
@@ -177,10 +240,9 @@ def _end(core, value):  # type: ignore[no-untyped-def]
     """EOIR: drop the running priority, and deactivate unless EOImode separates the two. Dropping none, it counts for none."""
     if value & ID_MASK >= FIRST_SPECIAL:
         return
-    dropped = ONE if core.gich_apr != ZERO else ZERO
-    core.gich_apr &= core.gich_apr - dropped
+    dropped = ONE if drop(core) != IDLE else ZERO
     if core.gich_vmcr & EOI_MODE == ZERO:
-        _deactivate(core, value, dropped)
+        _complete(core, value, dropped)
 
 
 @hot
@@ -195,11 +257,11 @@ def _read(core, offset):  # type: ignore[no-untyped-def]
     if offset == ABPR:
         return max((vmcr >> np.uint64(18)) & np.uint64(7), THREE)
     if offset == IAR or offset == AIAR:
-        return _acknowledge(core, offset == AIAR)
+        return _read_iar(core, offset == AIAR)
     if offset == RPR:
-        return _running_priority(core)
+        return running_priority(core)
     if offset == HPPIR or offset == AHPPIR:
-        index = _highest(core)
+        index = highest(core)
         special = _visible(core, index, offset == AHPPIR)
         return special if special != ZERO else _name(core.lr[index])
     if offset == APR:
@@ -223,7 +285,7 @@ def _write(core, offset, value):  # type: ignore[no-untyped-def]
     elif offset == EOIR or offset == AEOIR:
         _end(core, value)
     elif offset == DIR and vmcr & EOI_MODE != ZERO and value & ID_MASK < FIRST_SPECIAL:
-        _deactivate(core, value, ONE)
+        _complete(core, value, ONE)
     elif offset == APR:
         core.gich_apr = value & np.uint64(0xFFFF_FFFF)
     _attend(core)

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.exceptions import EL1H_DAIF_MASKED, enter_el1
+from minivisor.machine.exceptions import EL1H_DAIF_MASKED, enter_el1, exception_level
 from minivisor.machine.gicv import maintenance, present
 from minivisor.machine.hooks import ATTEND_FAULT, peek
 from minivisor.machine.hot import call, hot, load32, load64, store64
+from minivisor.machine.icv import DONE, TRAPPED, access_icv, trapped_iss
 from minivisor.machine.registers import CP, REG, read_cp, read_general, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import DESCRIPTION, access_syndrome, esr, writes_back
@@ -29,8 +30,8 @@ ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 NONE, SYNC, IRQ, HORIZON, CODE, FIXED_POINT, AARCH32, ERROR = (np.uint64(n) for n in range(8))
 UC_ERR_EXCEPTION = np.uint64(21)
 UC_ERR_READ_UNMAPPED, UC_ERR_WRITE_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(7), np.uint64(8)
-PREFETCH_ABORT, DATA_ABORT = np.uint64(3), np.uint64(4)  # QEMU's EXCP_ numbers
-EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = np.uint64(0x20), np.uint64(0x22), np.uint64(0x24)
+UNDEFINED, PREFETCH_ABORT, DATA_ABORT = np.uint64(1), np.uint64(3), np.uint64(4)  # QEMU's EXCP_ numbers
+EC_SYSREG, EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = (np.uint64(ec) for ec in (0x18, 0x20, 0x22, 0x24))
 EXTERNAL_ABORT = np.uint64(0x10)
 S1PTW, WNR, CM, FNV = np.uint64(1 << 7), np.uint64(1 << 6), np.uint64(1 << 8), np.uint64(1 << 10)
 EL1H_AARCH64 = np.uint64(1 << 32 | 0x5)  # as the engine keeps it
@@ -101,6 +102,22 @@ def _deliver_fault(core, pc):  # type: ignore[no-untyped-def]
 
 
 @hot
+def _system_register(core, pc):  # type: ignore[no-untyped-def]
+    """ICC_* are not the engine's: it finds them UNDEFINED. A guest that has them goes on here. False: it is UNDEFINED."""
+    if core.icc_sre == ZERO or exception_level(read_one(core, REG.PSTATE)) != ONE:
+        return False
+    word = peek(core, pc)
+    outcome = access_icv(core, word)
+    if outcome == TRAPPED:
+        _to_el2(core, esr(EC_SYSREG, trapped_iss(word)), ZERO, ZERO)
+    elif outcome == DONE:
+        core.retired += ONE
+        core.block_pc = pc + FOUR
+        write_one(core, REG.PC, core.block_pc)
+    return outcome != ZERO
+
+
+@hot
 def _deliver_exception(core, pc):  # type: ignore[no-untyped-def]
     """An exception that Unicorn raised: the saved context says which syndrome, which address and which level."""
     syndrome, far = load32(core.context + core.syndrome_at), load64(core.context + core.syndrome_at + np.uint64(8))
@@ -113,6 +130,8 @@ def _deliver_exception(core, pc):  # type: ignore[no-untyped-def]
             _to_el2(core, syndrome, far, (read_cp(core, CP.HPFAR_EL2) >> FOUR) << np.uint64(12))
         else:
             _to_el2(core, syndrome, ZERO, ZERO)  # the address in the context is that of an earlier abort
+        return
+    if core.interrupt == UNDEFINED and _system_register(core, pc):
         return
     if exception_class == np.uint64(0x21) or exception_class == np.uint64(0x25):
         exception_class -= ONE  # enter_el1 tells the two levels apart itself
@@ -165,8 +184,12 @@ def _settle(core, error):  # type: ignore[no-untyped-def]
         _deliver_fault(core, pc)
     elif error == UC_ERR_FETCH_UNMAPPED:
         enter_el1(core, EC_INSTRUCTION_ABORT, EXTERNAL_ABORT, pc, pc)
-    elif error == UC_ERR_READ_UNMAPPED or error == UC_ERR_WRITE_UNMAPPED:  # the engine knows the PA alone: FAR is not valid
-        enter_el1(core, EC_DATA_ABORT, EXTERNAL_ABORT | FNV | (WNR if error == UC_ERR_WRITE_UNMAPPED else ZERO), ZERO, pc)
+    elif (
+        error == UC_ERR_READ_UNMAPPED or error == UC_ERR_WRITE_UNMAPPED
+    ):  # the engine knows the PA alone: FAR is not valid
+        enter_el1(
+            core, EC_DATA_ABORT, EXTERNAL_ABORT | FNV | (WNR if error == UC_ERR_WRITE_UNMAPPED else ZERO), ZERO, pc
+        )
     elif error != ZERO:
         core.reason, core.error = ERROR, error
     core.interrupt = ZERO
@@ -179,7 +202,9 @@ def _attend(core):  # type: ignore[no-untyped-def]
     core.attention = ZERO
     if wanted & ATTEND_FAULT == ZERO:
         return False
-    core.retired -= ONE  # an AT instruction whose walk faulted at stage 2 did not retire; its block ended right behind it
+    core.retired -= (
+        ONE  # an AT instruction whose walk faulted at stage 2 did not retire; its block ended right behind it
+    )
     core.block_pc = core.fault_pc
     write_one(core, REG.PC, core.fault_pc)
     _to_el2(core, esr(EC_DATA_ABORT, core.fault_status | S1PTW | CM | WNR), core.fault_va, core.fault_ipa)

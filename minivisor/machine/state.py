@@ -52,7 +52,9 @@ CORE = np.dtype(
                 *((name, _u8) for name in ("uc", "emu_start", "emu_stop", "reg_read", "reg_write")),
                 *((name, _u8) for name in ("reg_read_batch", "reg_write_batch", "context_save", "context_restore")),
                 *((name, _u8) for name in ("context", "context_fresh", "syndrome_at", "exclusive_at", "pstate_at")),
-                *((name, _u8) for name in ("invalid_address_at", "batch_ids", "batch_values")),  # all of reg, then all of cp
+                *(
+                    (name, _u8) for name in ("invalid_address_at", "batch_ids", "batch_values")
+                ),  # all of reg, then all of cp
                 ("scratch", _u8),
                 ("native_mmu", _u8),  # 1: Unicorn walks; 0: our walk
                 # ── memory: set once ──
@@ -76,7 +78,10 @@ CORE = np.dtype(
                 # ── physical interrupts: one bit an interrupt id, 0..63 ──
                 *((name, _u8) for name in ("lines", "active", "enabled", "signalled")),
                 # ── virtual interface control and list registers (IHI 0048B, chapter 5) ──
-                *((name, _u8) for name in ("gich_hcr", "gich_vmcr", "gich_apr", "lr_count")),
+                *(
+                    (name, _u8) for name in ("gich_hcr", "gich_vmcr", "gich_apr", "lr_count")
+                ),  # gich_apr: ICH_AP1R0_EL2 too
+                *((name, _u8) for name in ("ich_ap0r", "icc_sre")),  # GICv3 alone (IHI 0069)
                 ("lr", _u8, (LIST_REGISTERS,)),
                 # ── why the run loop returned ──
                 *((name, _u8) for name in ("reason", "esr", "far", "hpfar", "error")),
@@ -91,7 +96,10 @@ CORE = np.dtype(
                 *((name, _u8) for name in ("fills", "walks", "tlb_flushes", "entries_el1", "restarts")),
                 # ── the architectural TLB ──
                 ("regime_stale", _u8),
-                *((name, _u8, (TLB_SETS * TLB_WAYS,)) for name in ("tlb_page", "tlb_context", "tlb_leaf", "tlb_pa", "tlb_ipa")),
+                *(
+                    (name, _u8, (TLB_SETS * TLB_WAYS,))
+                    for name in ("tlb_page", "tlb_context", "tlb_leaf", "tlb_pa", "tlb_ipa")
+                ),
             ],
             align=True,
         ),
