@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["STOPPED", "command"]
 
+GICV3_BOARD = "b"
 STOPPED = 3  # exit status: the guest was stopped with a report
 EPILOG = """\b
-The guest sees the `virt` platform: RAM from 0x40000000, GICv2 at 0x08000000, PL011 at 0x09000000, PL031, PSCI
+The guest sees the `virt` platform: RAM from 0x40000000, GICv2 or v3 at 0x08000000, PL011 at 0x09000000, PL031, PSCI
 over HVC, and a device tree that says so in X0. An ELF is loaded where its segments say and entered at EL1 with
 the MMU off; any other file is a flat image, loaded and entered at 0x40080000.
 
@@ -59,6 +60,8 @@ Exit status: 0 when the guest powered off, or --for or you ended it; 2 for a fil
 @click.option("--memory", default="64M", metavar="SIZE", show_default=True, help="RAM, a multiple of 2M.")
 @click.option("--smp", "--cpus", "cpus", type=click.IntRange(1, 8), default=1, metavar="N", show_default=True,
               help="Virtual CPUs; the guest starts them by PSCI CPU_ON.")  # fmt: skip
+@click.option("--gic", type=click.Choice(["2", "3"]), default="2", metavar="2|3", show_default=True,
+              help="Version of the guest's interrupt controller; 3 needs board b, and chooses it.")  # fmt: skip
 @click.option("--type", "typed", multiple=True, metavar="TEXT[@TIME]", help="Type on the console at a virtual time.")
 @click.option("--headless", is_flag=True, help="Take no keys, and run as fast as the host can.")
 @output_options
@@ -72,6 +75,8 @@ def command(context: click.Context, /, kernel: str, duration: str | None, headle
     from minivisor.phone.units import parse_duration
 
     writable(png, trace)
+    if options["gic"] == "3" and context.get_parameter_source("board") == click.core.ParameterSource.DEFAULT:
+        options["board"] = GICV3_BOARD
     limit = parse_duration(duration) if duration else None
     interactive = not headless and sys.stdin.isatty() and sys.stdout.isatty()
     with own_parts(options):
@@ -97,7 +102,11 @@ def _build(kernel: str, options: dict[str, Any]) -> Hypervisor:
 
     memory = parse_size(options["memory"])
     settings = PersonaSettings(
-        Path(kernel).stem or "guest", memory=memory, cpus=options["cpus"], bootargs=options["append"]
+        Path(kernel).stem or "guest",
+        memory=memory,
+        cpus=options["cpus"],
+        bootargs=options["append"],
+        gic=int(options["gic"]),
     )
     image = load_image(kernel, RAM, memory)
     if options["initrd"]:

@@ -12,6 +12,7 @@ The answers follow KVM where the architecture leaves a choice, so that guests wr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from minivisor.arch.bits import Register
 from minivisor.arch.encoding import INSTRUCTIONS, REGISTERS, Encoding
@@ -25,23 +26,25 @@ __all__ = ["INSTRUCTION", "SysregHandler", "handler_table", "hvc_handler", "on_s
 
 INSTRUCTION = 4  # bytes of an A64 instruction
 XZR = 31
+Writes: TypeAlias = Mapping[Encoding, Callable[[int, int], None]]
 
 
 def handler_table(
     psci: Callable[[int, Sequence[int], Vcpu], Outcome],
     identification: Mapping[Encoding, int],
     on_abort: Handler,
+    writes: Writes | None = None,
 ) -> dict[int, Handler]:
     """The reference table: 64 entries, one an exception class, `on_unknown` wherever nothing better is known.
 
     psci: answers SMCCC calls. identification: raw identification registers by (op0, op1, CRn, CRm, op2).
-    on_abort: handles both kinds of stage-2 abort (see `minivisor.hypervisor.aborts`).
+    on_abort: handles both kinds of stage-2 abort (see `minivisor.hypervisor.aborts`). writes: see `SysregHandler`.
     """
     table: dict[int, Handler] = dict.fromkeys(range(64), on_unknown)
     table[EC.WFX] = on_wfx
     table[EC.HVC64] = hvc_handler(psci)
     table[EC.SMC64] = on_smc
-    table[EC.SYSREG] = SysregHandler(identification)
+    table[EC.SYSREG] = SysregHandler(identification, writes or {})
     table[EC.IABT_LOWER] = on_abort
     table[EC.DABT_LOWER] = on_abort
     return table
@@ -86,7 +89,7 @@ def _show(register: type[Register], *fields: str, **forced: int) -> tuple[int, i
 
 
 _VISIBLE: dict[Encoding, tuple[int, int]] = {
-    # AArch64 only. No GIC system registers: the platform has a GICv2.
+    # AArch64 only. GIC system registers: none with a GICv2, see below.
     REGISTERS["ID_AA64PFR0_EL1"]: _show(ID_AA64PFR0_EL1, "FP", "AdvSIMD", EL0=1, EL1=1, EL2=1),
     # PMUVer 0: a cycle counter would tell host time. A core cannot say that it has no breakpoints.
     REGISTERS["ID_AA64DFR0_EL1"]: _show(ID_AA64DFR0_EL1, "DebugVer", "BRPs", "WRPs", "CTX_CMPs"),
@@ -108,16 +111,23 @@ class SysregHandler:
     """on_sysreg(exit, vcpu): the trapped registers of one persona.
 
     identification: the physical core's values by (op0, op1, CRn, CRm, op2); a register that is missing reads as zero.
+    writes: function(value, vCPU) for registers of a GICv3 that trap; the guest has GIC system registers if there are any.
     """
 
-    def __init__(self, identification: Mapping[Encoding, int]) -> None:
+    def __init__(self, identification: Mapping[Encoding, int], writes: Writes | None = None) -> None:
+        self._writes = writes or {}
         self._values = {
             register: identification.get(register, 0) & keep | force for register, (keep, force) in _VISIBLE.items()
         }
+        if self._writes:
+            self._values[REGISTERS["ID_AA64PFR0_EL1"]] |= int(ID_AA64PFR0_EL1.of(GIC=1))
         self._values |= dict.fromkeys(_READ_AS_ZERO, 0)
         self._values[REGISTERS["OSLSR_EL1"]] = _OS_LOCK_OPEN
 
     def __call__(self, exit: SysregTrap, vcpu: Vcpu) -> Outcome:
+        if not exit.is_read and exit.register in self._writes:
+            self._writes[exit.register]((*vcpu.x, 0)[exit.rt], vcpu.index)
+            return Outcome(writes={"PC": vcpu.pc + INSTRUCTION})
         value = self.read(exit.register) if exit.is_read else None
         if value is None and (exit.is_read or not _write_ignored(exit.register)):
             return Outcome("undefined")

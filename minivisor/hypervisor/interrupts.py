@@ -24,18 +24,19 @@ from minivisor.trace.store import Trace
 __all__ = ["Interrupts", "decode_list_register", "encode_list_register"]
 
 TICK = 16  # ns
-HCR_AT, VMCR_AT, APR_AT = (WORD[name] for name in ("gich_hcr", "gich_vmcr", "gich_apr"))
+HCR_AT, VMCR_AT, APR_AT, AP0R_AT = (WORD[name] for name in ("gich_hcr", "gich_vmcr", "gich_apr", "ich_ap0r"))
 CVAL_AT, CTL_AT, OFFSET_AT = (WORD[name] for name in ("cntv_cval", "cntv_ctl", "cntvoff"))
 P_CVAL_AT, P_CTL_AT = WORD["cntp_cval"], WORD["cntp_ctl"]
-HW, EOI = 1 << 31, 1 << 19
+HW, GROUP, EOI = 1 << 31, 30, 1 << 19
 EOI_COUNT = 27  # GICH_HCR[31:27]
+TDIR = 1 << 14  # ICH_HCR_EL2.TDIR: the hardware could not deactivate what is in no list register
 
 
 def encode_list_register(register: ListRegister) -> int:
     """GICH_LR<n> (IHI 0048B, 5.3.8). Empty ones keep no interrupt id."""
     if not register.state:
         return 0
-    value = register.state << 28 | register.priority >> 3 << 23 | register.intid
+    value = register.group << GROUP | register.state << 28 | register.priority >> 3 << 23 | register.intid
     if register.physical is not None:
         return value | HW | register.physical << 10
     return value | register.source << 10 | (EOI if register.eoi_maintenance else 0)
@@ -51,6 +52,7 @@ def decode_list_register(value: int) -> ListRegister:
         source=0 if hardware else value >> 10 & 7,
         physical=value >> 10 & 0x3FF if hardware else None,
         eoi_maintenance=not hardware and bool(value & EOI),
+        group=value >> GROUP & 1,
     )
 
 
@@ -67,6 +69,7 @@ class Interrupts:
         self._count, self._interface = machine.list_registers, machine.virtual_interface
         self._encode, self._decode = FORMATS[machine.board.gic]
         self._listed: Sequence[ListRegister] = ()
+        self._traps = 0
         self.attention = True
         """A timer line is high, an interrupt came or the vCPU was just loaded: look at the lines again."""
 
@@ -78,7 +81,7 @@ class Interrupts:
             return
         registers, spilled = vgic.enter(vcpu.number, self._count)
         self._interface.write_list_registers(map(self._encode, registers))
-        self._words[HCR_AT] = maintenance(registers, spilled)
+        self._words[HCR_AT] = maintenance(registers, spilled) | self._traps
         self._listed = registers
         for slot, register in enumerate(registers):
             if register.state == 1:
@@ -97,7 +100,7 @@ class Interrupts:
             return
         registers = [self._decode(value) for value in self._interface.read_list_registers()]
         self._interface.write_list_registers([0] * self._count)
-        completed_outside, self._words[HCR_AT] = self._words[HCR_AT] >> EOI_COUNT & 0x1F, HCR_EN
+        completed_outside, self._words[HCR_AT] = self._words[HCR_AT] >> EOI_COUNT & 0x1F, HCR_EN | self._traps
         listed, self._listed = self._listed, ()
         vcpu.persona.vgic.leave(vcpu.number, registers, completed_outside)
         for slot, register in enumerate(registers):
@@ -108,12 +111,17 @@ class Interrupts:
 
     def load(self, vcpu: VirtualCpu) -> None:
         """World switch in: the virtual interface's own state (enables, mask, active priorities)."""
-        self._words[HCR_AT], self._words[VMCR_AT], self._words[APR_AT] = vcpu.interface
+        self._words[VMCR_AT], self._words[APR_AT], self._words[AP0R_AT] = vcpu.interface
+        affinity = vcpu.persona.vgic.affinity
+        self._traps = TDIR if affinity else 0
+        self._words[HCR_AT] = HCR_EN | self._traps
+        if self._decode is decode_ich:
+            self._core.write("ICC_SRE_EL1", affinity)
         self.attention = True
 
     def save(self, vcpu: VirtualCpu) -> None:
         """World switch out; after `leave`."""
-        vcpu.interface = (HCR_EN, self._words[VMCR_AT], self._words[APR_AT])
+        vcpu.interface = (self._words[VMCR_AT], self._words[APR_AT], self._words[AP0R_AT])
 
     def _timer_lines(self, vcpu: VirtualCpu) -> None:
         """A timer that has fired and was handed to the guest keeps its physical interrupt active until the guest's EOI."""

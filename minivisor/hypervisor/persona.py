@@ -5,6 +5,7 @@ What a persona sees is the fixed virtual platform (DESIGN, "The virtual platform
     0x0800_0000  GICv2 distributor          emulated: each access is a stage-2 fault
     0x0801_0000  GICv2 CPU interface        the board's virtual CPU interface page, mapped: no exit
     0x0801_1000  its GICC_DIR               emulated
+                 or, on a GICv3 board and if wanted, a GICv3: `platform.gic`
     0x0900_0000  PL011 UART, SPI 1          emulated
     0x0901_0000  PL031 RTC, SPI 2           emulated
     0x4000_0000  RAM                        the persona's own pages; device tree first, framebuffer last
@@ -21,8 +22,6 @@ import numpy as np
 
 from minivisor.arch.psci import Affinity
 from minivisor.errors import GuestImageError, OptionError
-from minivisor.hypervisor.deactivation import Deactivation
-from minivisor.hypervisor.distributor import Distributor
 from minivisor.hypervisor.ownership import Ownership
 from minivisor.hypervisor.placement import TABLE_PAGES, Placement
 from minivisor.hypervisor.stage2 import Stage2
@@ -33,6 +32,7 @@ from minivisor.machine.board import Machine
 from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
 from minivisor.machine.pl011 import Pl011
 from minivisor.machine.state import WORD
+from minivisor.platform import gic
 from minivisor.platform.bus import Bus
 from minivisor.platform.guest_tree import Framebuffer, guest_tree
 from minivisor.platform.image import Image
@@ -41,7 +41,7 @@ from minivisor.stages import Stages
 
 __all__ = ["FRAMEBUFFER", "RAM", "Persona", "PersonaSettings"]
 
-GICD, GICV, UART, RTC, RAM = 0x0800_0000, 0x0801_0000, 0x0900_0000, 0x0901_0000, 0x4000_0000
+UART, RTC, RAM = 0x0900_0000, 0x0901_0000, 0x4000_0000
 PAGE = 0x1000
 EOI_MODE = 1 << 9  # GICV_CTLR.EOImode, GICH_VMCR.VEM
 UART_SPI, RTC_SPI = 33, 34  # interrupt ids of SPI 1 and 2
@@ -55,7 +55,10 @@ CONSOLE_LIMIT = 1 << 20  # bytes of output kept; a guest may print for ever
 
 @dataclass(frozen=True, slots=True)
 class PersonaSettings:
-    """What the product decides about a persona. memory: bytes, in 2 MiB. colour: 0xRRGGBB. weight: its share in front."""
+    """What the product decides about a persona. memory: bytes, in 2 MiB. colour: 0xRRGGBB. weight: its share in front.
+
+    gic: the version of its interrupt controller, 2 or 3; 2 is on every board.
+    """
 
     name: str
     colour: int = 0x2266CC
@@ -63,11 +66,14 @@ class PersonaSettings:
     cpus: int = 1
     weight: int = 3
     bootargs: str = ""
+    gic: int = 2
 
     def __post_init__(self) -> None:
         if self.memory % (2 * MIB) or not 4 * MIB <= self.memory <= 1 << 32:
             expected = "whole 2 MiB, from 4 MiB to 4 GiB, were expected"
             raise OptionError(f"persona {self.name!r}: memory of {self.memory} bytes; {expected}")
+        if self.gic not in (2, 3):
+            raise OptionError(f"persona {self.name!r}: GIC version {self.gic}; 2 or 3 was expected")
         if not 1 <= self.cpus <= 8 or not 0 <= self.colour <= 0xFFFFFF:
             given = f"{self.cpus} vCPUs, colour {self.colour:#x}"
             raise OptionError(f"persona {self.name!r}: {given}; 1 to 8 and 0xRRGGBB were expected")
@@ -90,6 +96,9 @@ class Persona:
         first_vcpu: int,
         seed: int,
     ) -> None:
+        if settings.gic > machine.board.gic:
+            board = f"board {machine.board.name!r} has a GICv{machine.board.gic}; see `minivisor boards`"
+            raise OptionError(f"persona {settings.name!r}: a GICv{settings.gic} was asked for, but {board}")
         self.settings, self.image, self.machine, self._ledger = settings, image, machine, ledger
         self.vmid, self.pa, pool = placement
         self.owner = ledger.register(settings.name)
@@ -100,6 +109,7 @@ class Persona:
         self.keys: deque[int] = deque()  # typed, but not yet on the line
         self.vcpus = [VirtualCpu(first_vcpu + n, n, self) for n in range(settings.cpus)]
         self.bus = Bus()
+        self.trapped_registers = gic.trapped_registers(lambda: self.vgic, self._eoi_mode) if settings.gic == 3 else {}
         self.stages = stages(self)
         self.decode = lru_cache(DECODED)(self.stages.decode)  # pure, and the same few exits come again and again
         self._make_devices()
@@ -112,15 +122,23 @@ class Persona:
 
     def _make_devices(self) -> None:
         core, stages = self.machine.core, self.stages
-        views = lambda: [vcpu.view_inside() for vcpu in self.vcpus]  # noqa: E731 - short, and used once, right here
-        self.vgic = Vgic(len(self.vcpus), views, stages.flush, stages.fold, stages.target)
-        self.vgic.forward(VIRTUAL_TIMER, VIRTUAL_TIMER)
-        self.vgic.forward(PHYSICAL_TIMER, PHYSICAL_TIMER)
+        self.vgic = self._new_vgic()
         self.uart, self.rtc = stages.uart(self._transmit), Rtc(lambda: core.now)
-        self.bus.add_banked(GICD, PAGE, Distributor(self.vgic))
-        self.bus.add_banked(GICV + PAGE, PAGE, Deactivation(self.vgic, lambda: bool(core.words[VMCR_AT] & EOI_MODE)))
+        gic.attach(self.bus, self.vgic, self._eoi_mode)
         self.bus.add(UART, PAGE, self.uart)
         self.bus.add(RTC, PAGE, self.rtc)
+
+    def _new_vgic(self) -> Vgic:
+        stages, version = self.stages, self.settings.gic
+        views = lambda: [vcpu.view_inside() for vcpu in self.vcpus]  # noqa: E731 - short, and used once, right here
+        vgic = Vgic(len(self.vcpus), views, stages.flush, stages.fold, stages.target, affinity=version == 3)
+        vgic.forward(VIRTUAL_TIMER, VIRTUAL_TIMER)
+        vgic.forward(PHYSICAL_TIMER, PHYSICAL_TIMER)
+        return vgic
+
+    def _eoi_mode(self) -> bool:
+        """EOImode of the vCPU that is loaded."""
+        return bool(self.machine.core.words[VMCR_AT] & EOI_MODE)
 
     def _make_stage2(self, pool: int) -> None:
         memory, core = self.machine.memory, self.machine.core
@@ -130,14 +148,15 @@ class Persona:
         self._ledger.claim(self.owner, self.pa, self.settings.memory)
         self._scrubbed = True  # free pages are: to clear them again would make the host back every one
         self.stage2.map(RAM, self.pa, self.settings.memory, "rwx")
-        self.stage2.map(GICV, self.machine.board.gicv_base, PAGE, "device-rw")
+        if self.settings.gic == 2:
+            self.stage2.map(gic.GICC, self.machine.board.gicv_base, PAGE, "device-rw")
         self.vttbr = self.vmid << 48 | self.tables.root
         core.tlbi_vmid(self.vmid)
 
     def release(self) -> None:
         """Give its RAM back: nothing maps it any more, no TLB remembers it, and the next owner finds zeros."""
         self.stage2.unmap(RAM, self.settings.memory)
-        self.stage2.unmap(GICV, PAGE)
+        self.stage2.unmap(gic.GICC, PAGE)
         self.machine.core.tlbi_vmid(self.vmid)
         self._ledger.release(self.owner, self.pa, self.settings.memory)
 
@@ -200,10 +219,7 @@ class Persona:
         self.vcpus[0].reset(self.image.entry, RAM, now)
 
     def _make_quiet(self) -> None:
-        fresh = Vgic(len(self.vcpus))
-        fresh.forward(VIRTUAL_TIMER, VIRTUAL_TIMER)
-        fresh.forward(PHYSICAL_TIMER, PHYSICAL_TIMER)
-        self.vgic.load(fresh.state())
+        self.vgic.load(self._new_vgic().state())
         self.uart.load(Pl011().state())
         self.keys.clear()
 
@@ -226,6 +242,7 @@ class Persona:
             bootargs=settings.bootargs,
             initrd=self.image.initrd,
             seed=self.seed,
+            gic=settings.gic,
         )
 
     def affinity(self, number: int) -> int | None:
@@ -276,5 +293,4 @@ class Persona:
         if any(vcpu.status == "ready" for vcpu in self.vcpus) or self.next_event(now) is not None:
             return True
         uart = self.vgic.interrupt(UART_SPI, 0)
-        return self.vgic.enabled and uart is not None and uart.enabled and self.uart.listening
-
+        return uart is not None and self.vgic.forwards(uart) and uart.enabled and self.uart.listening

@@ -10,7 +10,7 @@ nowhere else, through the narrow view `Guest`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -42,6 +42,11 @@ class Guest(Protocol):
     @property
     def bus(self) -> Bus:
         """Its devices."""
+        ...
+
+    @property
+    def trapped_registers(self) -> Mapping[Encoding, Callable[[int, int], None]]:
+        """System registers of its devices that it may write, by an exit: function(value, vCPU)."""
         ...
 
     def affinity(self, number: int) -> int | None:
@@ -76,7 +81,7 @@ def reference(
     on_abort = AbortHandler(guest.bus, access, guest.code_at, guest.register)
     stages = Stages(
         decode=exits.decode,
-        handlers=handler_table(psci, identification, on_abort) | dict(handlers or {}),
+        handlers=handler_table(psci, identification, on_abort, guest.trapped_registers) | dict(handlers or {}),
         access=access,
         psci=psci,
         descriptor=stage2.descriptor,

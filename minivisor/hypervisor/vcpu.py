@@ -36,7 +36,7 @@ class VirtualCpu:
     # the world switch owns these
     state: State = field(default_factory=dict)
     list_registers: tuple[ListRegister, ...] = ()
-    interface: tuple[int, int, int] = (0, 0, 0)  # GICH_HCR, GICH_VMCR, GICH_APR
+    interface: tuple[int, int, int] = (0, 0, 0)  # GICH_VMCR, GICH_APR or ICH_AP1R0, ICH_AP0R0
     # the scheduler reads these
     consumed: int = 0
     since: int = 0

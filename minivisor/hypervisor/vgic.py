@@ -1,4 +1,4 @@
-"""The virtual GICv2 behind its registers: the state of every interrupt, and the way into and out of list registers.
+"""The virtual GIC behind its registers: the state of every interrupt, and the way into and out of list registers.
 
 Each interrupt is pending for up to three reasons: a line that is high (level sensitive), a latch set by a rising edge
 or by the guest (GICD_ISPENDR), or, for an SGI, the CPUs that sent it. On the way into a list register the latch or the
@@ -13,65 +13,36 @@ device.
 Interrupts of equal priority go in the order in which they became ready to be taken, pending and not active: `turn` is a
 number drawn then. A line that stays high draws a new one after each completion, and so cannot keep others out.
 
-Interrupts 0-15 are SGIs, 16-31 PPIs, one of each per vCPU; 32-127 are SPIs, shared. All are in Group 0.
+A GICv3 routes by affinity. An SGI is then known by its id alone: its senders are one latch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-from minivisor.arch.gic import PPIS, SGIS, SPIS, IrqState
+from minivisor.arch.gic import PPIS, SGIS, IrqState
 from minivisor.hypervisor import list_registers
 from minivisor.hypervisor.list_registers import EMPTY
+from minivisor.platform.interrupts import INTERRUPTS, PRIVATE, Interrupt
 from minivisor.stages import Irq, ListRegister, Vcpu
 
-__all__ = ["INTERRUPTS", "Interrupt", "Vgic"]
-
-INTERRUPTS = 128
-PRIVATE = SPIS.start
+__all__ = ["Vgic"]
 
 Flush = Callable[[Sequence[Irq], Sequence[ListRegister]], tuple[tuple[ListRegister, ...], tuple[Irq, ...]]]
 Fold = Callable[[Sequence[ListRegister]], tuple[tuple[int, ...], tuple[Irq, ...]]]
 Target = Callable[[Irq, Sequence[Vcpu]], int]
 
 
-@dataclass(slots=True)
-class Interrupt:
-    """One interrupt. senders: one bit for each CPU that sent this SGI. sender, holder: of the activation, if active.
-
-    turn: among its equals, while it is ready; 0 when it is not.
-    """
-
-    intid: int
-    enabled: bool = False
-    edge: bool = False
-    priority: int = 0
-    targets: int = 0
-    physical: int | None = None
-
-    line: bool = False
-    latch: bool = False
-    senders: int = 0
-
-    active: bool = False
-    sender: int = 0
-    holder: int = 0
-    turn: int = 0
-
-    @property
-    def pending(self) -> bool:
-        return self.latch or self.senders != 0 or (self.line and not self.edge)
-
-
 class Vgic:
     """The interrupts of one persona.
 
     cpus: 1 to 8. vcpus: the persona's vCPUs as they are now, for `target`; all online if not given.
-    flush, fold, target: the replaceable parts.
+    flush, fold, target: the replaceable parts. affinity: a GICv3, with affinity routing.
     """
 
     def __init__(
@@ -81,15 +52,16 @@ class Vgic:
         flush: Flush = list_registers.flush,
         fold: Fold = list_registers.fold,
         target: Target = list_registers.target,
+        affinity: bool = False,
     ) -> None:
         if not 1 <= cpus <= 8:
             raise ValueError(f"vgic: got {cpus} vCPUs, expected 1 to 8 (IHI 0048B, 4.3.2)")
         always = [Vcpu(index, "") for index in range(cpus)]
-        self.cpus = cpus
-        self.enabled = False  # GICD_CTLR.EnableGrp0
+        self.cpus, self.affinity = cpus, affinity
+        self.enabled = 0  # GICD_CTLR.EnableGrp0 and 1
         self._vcpus = vcpus or (lambda: always)
         self._flush, self._fold, self._target = flush, fold, target
-        self._private = [[_private(intid) for intid in range(PRIVATE)] for _ in range(cpus)]
+        self._private = [[_private(intid, affinity) for intid in range(PRIVATE)] for _ in range(cpus)]
         self._shared = [Interrupt(intid, targets=1) for intid in range(PRIVATE, INTERRUPTS)]
         self._busy: list[dict[int, Interrupt]] = [{} for _ in range(cpus + 1)]  # the last one is for SPIs
         self._flight: list[list[tuple[Interrupt, bool]]] = [[] for _ in range(cpus)]
@@ -136,11 +108,17 @@ class Vgic:
         """SGI `sgi` from vCPU `sender` to each vCPU with a bit in `targets`."""
         for cpu in range(self.cpus):
             if targets >> cpu & 1:
-                self._private[cpu][sgi].senders |= 1 << sender
+                self._sent(self._private[cpu][sgi], sender)
                 self.settle(self._private[cpu][sgi], cpu)
 
+    def _sent(self, sgi: Interrupt, sender: int) -> None:
+        if self.affinity:
+            sgi.latch = True
+        else:
+            sgi.senders |= 1 << sender
+
     def deactivate(self, intid: int, sender: int, cpu: int) -> None:
-        """GICV_DIR of `cpu`, for whichever list register it is in, or none. sender: of an SGI."""
+        """GICV_DIR or ICC_DIR of `cpu`, for whichever list register it is in, or none. sender: of an SGI."""
         interrupt = self.interrupt(intid, cpu)
         if interrupt is None or not interrupt.active or (intid >= PRIVATE and interrupt.holder != cpu):
             return
@@ -177,6 +155,7 @@ class Vgic:
         While something is spilled, a maintenance interrupt should bring us back here: `list_registers.maintenance`.
         """
         registers, spilled = self._flush(self.pending(cpu), (EMPTY,) * count)
+        groups = 0
         outside = [(irq.priority, self.interrupt(irq.intid, cpu)) for irq in spilled if irq.active]
         self._outside[cpu] = [each for _, each in sorted(outside, key=itemgetter(0)) if each is not None]
         for register in registers:
@@ -184,7 +163,13 @@ class Vgic:
             if register.state and interrupt is not None:
                 self._flight[cpu].append((interrupt, interrupt.latch))
                 _take(interrupt, register)
-        return registers, spilled
+                groups |= interrupt.group
+        return tuple(map(partial(self._grouped, cpu), registers)) if groups else registers, spilled
+
+    def _grouped(self, cpu: int, register: ListRegister) -> ListRegister:
+        """The group is not for a policy to choose: it says whether the guest takes an IRQ or a FIQ."""
+        interrupt = self.interrupt(register.intid, cpu)
+        return replace(register, group=1) if interrupt is not None and interrupt.group else register
 
     def leave(self, cpu: int, registers: Sequence[ListRegister], completed_outside: int = 0) -> None:
         """Fold after the guest ran, before anything else looks at the vGIC.
@@ -211,12 +196,16 @@ class Vgic:
         if irq.active:
             interrupt.sender, interrupt.holder = irq.source, cpu
         if irq.pending and interrupt.intid in SGIS:
-            interrupt.senders |= 1 << irq.source
+            self._sent(interrupt, irq.source)
         elif irq.pending:
             interrupt.latch |= latched
 
+    def forwards(self, interrupt: Interrupt) -> bool:
+        """Does the distributor forward its group?"""
+        return bool(self.enabled >> interrupt.group & 1)
+
     def _wanting(self, interrupt: Interrupt, cpu: int) -> Irq | None:
-        pending = interrupt.pending and interrupt.enabled and self.enabled
+        pending = interrupt.pending and interrupt.enabled and self.forwards(interrupt)
         if interrupt.active:
             return self._active(interrupt, pending) if interrupt.intid < PRIVATE or interrupt.holder == cpu else None
         if not pending:
@@ -233,7 +222,8 @@ class Vgic:
 
     def _active(self, interrupt: Interrupt, pending: bool) -> Irq:
         """An SGI's next sender has no place in the list register of the active one, and LR.HW allows one state only."""
-        both = pending and interrupt.edge and interrupt.intid not in SGIS and interrupt.physical is None
+        sourced = interrupt.intid in SGIS and not self.affinity
+        both = pending and interrupt.edge and not sourced and interrupt.physical is None
         return Irq(
             interrupt.intid,
             interrupt.priority,
@@ -276,5 +266,6 @@ def _take(interrupt: Interrupt, register: ListRegister) -> None:
         interrupt.senders &= ~(1 << register.source)
 
 
-def _private(intid: int) -> Interrupt:
-    return Interrupt(intid, enabled=intid in SGIS, edge=intid in SGIS)
+def _private(intid: int, affinity: bool) -> Interrupt:
+    """GICv2's SGIs are always enabled."""
+    return Interrupt(intid, enabled=intid in SGIS and not affinity, edge=intid in SGIS)

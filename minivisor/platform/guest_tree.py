@@ -15,10 +15,12 @@ from dataclasses import dataclass
 
 from minivisor.arch.psci import Function
 from minivisor.platform.devicetree import Node, Value, cells, flatten
+from minivisor.platform.distributor_v3 import REDISTRIBUTOR
+from minivisor.platform.gic import GICC, GICD, GICR, V2_FRAME, V3_FRAME
 
 __all__ = ["Framebuffer", "guest_tree"]
 
-GICD, GICC, UART, RTC = 0x0800_0000, 0x0801_0000, 0x0900_0000, 0x0901_0000
+UART, RTC = 0x0900_0000, 0x0901_0000
 GIC_PHANDLE, CLOCK_PHANDLE, FRAMEBUFFER_PHANDLE = 1, 2, 3
 SPI, PPI = 0, 1
 LEVEL_HIGH = 4
@@ -53,18 +55,20 @@ def guest_tree(
     bootargs: str = "",
     initrd: tuple[int, int] | None = None,
     seed: int = 0,
+    gic: int = 2,
 ) -> bytes:
     """The flattened device tree of one persona.
 
     memory: (IPA, bytes) of its RAM. cpus: 1 to 8. colour: 0xRRGGBB. initrd: IPA of its first byte and of the one after.
+    gic: version of the interrupt controller, 2 or 3.
     """
     children = [
         Node("chosen", _chosen(name, colour, bootargs, initrd, seed)),
         Node(f"memory@{memory[0]:x}", {"device_type": "memory", "reg": cells(*memory)}),
         Node("cpus", {"#address-cells": 1, "#size-cells": 0}, [_cpu(index) for index in range(cpus)]),
         _psci(),
-        _timer(cpus),
-        _interrupt_controller(),
+        _timer(cpus if gic == 2 else 0),
+        _gicv2() if gic == 2 else _gicv3(cpus),
         Node(
             "apb-pclk",
             {
@@ -151,13 +155,14 @@ def _psci() -> Node:
 
 
 def _timer(cpus: int) -> Node:
+    """cpus: as a mask in the flags, which GICv2's binding wants and GICv3's has no room for."""
     flags = ((1 << cpus) - 1) << 8 | LEVEL_HIGH
     interrupts = [cell for ppi in TIMER_PPIS for cell in (PPI, ppi, flags)]
     compatible = ["arm,armv8-timer", "arm,armv7-timer"]
     return Node("timer", {"compatible": compatible, "interrupts": interrupts, "always-on": True})
 
 
-def _interrupt_controller() -> Node:
+def _gicv2() -> Node:
     return Node(
         f"intc@{GICD:x}",
         {
@@ -165,7 +170,24 @@ def _interrupt_controller() -> Node:
             "interrupt-controller": True,
             "#interrupt-cells": 3,
             "#address-cells": 0,
-            "reg": cells(GICD, 0x1000, GICC, 0x2000),
+            "reg": cells(GICD, V2_FRAME, GICC, 2 * V2_FRAME),
+            "phandle": GIC_PHANDLE,
+        },
+    )
+
+
+def _gicv3(cpus: int) -> Node:
+    return Node(
+        f"intc@{GICD:x}",
+        {
+            "compatible": "arm,gic-v3",
+            "interrupt-controller": True,
+            "#interrupt-cells": 3,
+            "#address-cells": 2,
+            "#size-cells": 2,
+            "ranges": True,
+            "#redistributor-regions": 1,
+            "reg": cells(GICD, V3_FRAME, GICR, REDISTRIBUTOR * cpus),
             "phandle": GIC_PHANDLE,
         },
     )

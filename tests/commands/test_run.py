@@ -42,6 +42,16 @@ def test_a_guest_that_cannot_go_on_is_status_3_with_a_report(run):
     assert "persona 'persona' stopped: it takes the same exception" in err and "ESR_EL1" in err and "→" in err
 
 
+def test_a_gicv3_is_for_boards_that_have_one(run):
+    status, out, err = run(HELLO, "--gic", "3")
+    assert (status, out) == (0, "hello from EL1\nPSCI 1.1\n") and "board b" in err
+    status, out, err = run(HELLO, "--gic", "3", "--board", "a")
+    assert (status, out) == (2, "") and err.count("\n") == 1
+    assert "a GICv3 was asked for, but board 'a' has a GICv2" in err
+    assert run(HELLO, "--gic", "2", "--board", "b")[0] == 0
+    assert run(HELLO, "--gic", "4")[0] == 2
+
+
 def test_it_ends_after_the_time_given(run):
     status, out, err = run(PERSONA, "--for", "150ms")
     assert status == 0 and "MMU on" in out and err.startswith("0.150 s virtual")

@@ -11,7 +11,7 @@ from minivisor.stages import Outcome, Stages, Vcpu
 class Guest:
     def __init__(self):
         self.uart = Pl011()
-        self.bus = Bus()
+        self.bus, self.trapped_registers = Bus(), {}
         self.bus.add(0x0900_0000, 0x1000, self.uart)
 
     def affinity(self, number):

@@ -41,6 +41,18 @@ def test_the_virtual_platform():
     assert words(nodes["/apb-pclk"]["clock-frequency"]) == [24_000_000]
 
 
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_a_gicv3_with_a_redistributor_for_each_cpu(cpus):
+    nodes, _ = parse(tree(gic=3, cpus=cpus))
+    node = nodes["/intc@8000000"]
+    assert strings(node["compatible"]) == ["arm,gic-v3"]
+    assert words(node["reg"]) == [0, 0x0800_0000, 0, 0x1_0000, 0, 0x080A_0000, 0, 0x2_0000 * cpus]
+    assert words(node["#redistributor-regions"]) == [1] and words(node["#interrupt-cells"]) == [3]
+    assert "ranges" in node and words(node["phandle"]) == words(nodes["/"]["interrupt-parent"])
+    assert words(nodes["/timer"]["interrupts"])[2::3] == [4] * 4  # its binding has no mask of CPUs
+    assert not any("its" in path for path in nodes)
+
+
 def test_references_point_at_nodes():
     nodes, _ = parse(tree(framebuffer=SCREEN))
     phandles = {words(node["phandle"])[0]: path for path, node in nodes.items() if "phandle" in node}
@@ -87,7 +99,9 @@ def test_the_seed_is_the_runs_and_each_persona_has_another():
 
 
 @pytest.mark.needs("dtc")
-@pytest.mark.parametrize("change", [{}, {"cpus": 4, "framebuffer": SCREEN, "initrd": (0x4100_0000, 0x4101_0000)}])
+@pytest.mark.parametrize(
+    "change", [{}, {"gic": 3, "cpus": 3}, {"cpus": 4, "framebuffer": SCREEN, "initrd": (0x4100_0000, 0x4101_0000)}]
+)
 def test_dtc_finds_nothing_to_complain_about(change):
     run = subprocess.run(
         ["dtc", "-I", "dtb", "-O", "dts", "-"], input=tree(**change), capture_output=True, check=True, timeout=20

@@ -2,8 +2,8 @@
 
 import pytest
 
-from minivisor.hypervisor.deactivation import Deactivation
 from minivisor.hypervisor.vgic import Vgic
+from minivisor.platform.deactivation import Deactivation
 
 
 @pytest.fixture

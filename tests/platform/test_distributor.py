@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from minivisor.hypervisor.distributor import Distributor
 from minivisor.hypervisor.vgic import Vgic
+from minivisor.platform.distributor import Distributor
 
 CTLR, TYPER, IIDR, IGROUPR, ISENABLER, ICENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER = (
     0x000, 0x004, 0x008, 0x080, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380
@@ -28,12 +28,29 @@ def test_identification(gicd):
     assert [gicd.read(offset, 4, 0) for offset in (TYPER, IIDR, ICPIDR2)] == before
 
 
-def test_one_enable_bit(gicd):
-    gicd.write(CTLR, 4, 3, 0)
-    assert gicd.read(CTLR, 4, 0) == 1
-    assert gicd.vgic.enabled
-    gicd.write(CTLR, 4, 2, 0)
-    assert gicd.read(CTLR, 4, 0) == 0
+def test_an_enable_bit_for_each_group(gicd):
+    for value in (0xFFFF_FFFF, 2, 1, 0):
+        gicd.write(CTLR, 4, value, 0)
+        assert gicd.read(CTLR, 4, 0) == gicd.vgic.enabled == value & 3
+
+
+def test_an_interrupt_is_forwarded_if_its_group_is(gicd):
+    """Groups are in IGROUPR, one bit an interrupt, private ones a CPU's own."""
+    for intid in (27, 40, 41):
+        gicd.write(ISENABLER + intid // 32 * 4, 4, 1 << intid % 32, 2)
+        gicd.write(ISPENDR + intid // 32 * 4, 4, 1 << intid % 32, 2)
+    gicd.write(ITARGETSR + 40, 2, 0x0404, 0)
+    gicd.write(IGROUPR, 4, 1 << 27, 2)
+    gicd.write(IGROUPR + 5, 1, 1 << 41 % 8, 2)
+    assert [gicd.read(IGROUPR, 4, cpu) for cpu in range(4)] == [0, 0, 1 << 27, 0]
+    assert gicd.read(IGROUPR + 4, 4, 0) == 1 << 9
+    for groups, forwarded in ((0, set()), (1, {40}), (2, {27, 41}), (3, {27, 40, 41})):
+        gicd.write(CTLR, 4, groups, 0)
+        assert {irq.intid for irq in gicd.vgic.pending(2)} == forwarded
+    gicd.write(IGROUPR + 4, 4, 0, 2)
+    assert gicd.read(IGROUPR + 4, 4, 0) == 0
+    registers, _ = gicd.vgic.enter(2, 4)
+    assert {register.intid: register.group for register in registers if register.state} == {27: 1, 40: 0, 41: 0}
 
 
 @pytest.mark.parametrize("cpu", [0, 3])
@@ -128,9 +145,9 @@ def test_a_write_to_sgir_narrower_than_a_word_sends_nothing(gicd):
     assert all(gicd.read(ISPENDR, 4, cpu) == 0 for cpu in range(4))
 
 
-def test_groups_and_interrupts_that_do_not_exist_read_as_zero(gicd):
+def test_interrupts_that_do_not_exist_read_as_zero(gicd):
     for offset in (
-        IGROUPR,
+        IGROUPR + 16,
         ISENABLER + 16,
         ISPENDR + 0x7C,
         IPRIORITYR + 128,
