@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from minivisor.errors import MinivisorError, StageError
 from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.gic import HYP_TIMER, MAINTENANCE
-from minivisor.stages import Abort, DataAbort, Exit, Outcome, Vcpu
-from minivisor.trace.records import ExitCause, StopReason
+from minivisor.stages import Abort, DataAbort, Exit, Hvc, Outcome, Smc, Vcpu
+from minivisor.trace.records import ExitCause, StopReason, TimerEvent
 from minivisor.trace.records import Outcome as TraceOutcome
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Dispatch:
             self.hypervisor.preempt = True
         if intid in (HYP_TIMER, MAINTENANCE):  # the guest's own timers stay active until its EOI
             self.hypervisor.machine.gic.deactivate(intid)
+        else:  # one of the guest's own timers
+            self.trace.timer(self.core.now, vcpu.index, TimerEvent.FIRED, intid)
         self.core.skip(self.cost.exit)
         self.trace.exit(self.core.now, vcpu.index, self.core.retired, self.core.read("PC"), 0, value=intid, cause=ExitCause.IRQ)
 
@@ -60,6 +62,8 @@ class Dispatch:
         retired = core.retired
         far, ipa = (exit_.far, exit_.ipa) if isinstance(exit_, Abort) else (0, 0)
         self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, _value(exit_, view, outcome))
+        if isinstance(exit_, Hvc | Smc):
+            self._note_call(vcpu, view, outcome)
         self._watch_progress(vcpu, retired)
         if action is not None:
             action(self, vcpu, exit_, outcome)
@@ -83,6 +87,12 @@ class Dispatch:
             raise StageError(f"stages: exit {syndrome[0]:#x} at PC {pc:#x} made a part raise {what}") from problem
         return exit_, view, outcome
 
+    def _note_call(self, vcpu: VirtualCpu, view: Vcpu, outcome: Outcome) -> None:
+        """An SMCCC call: which function, with what, and what it returns in X0; 0 if it never does."""
+        x = view.x
+        result = outcome.writes.get("X0", 0)
+        self.trace.psci(self.core.now, vcpu.index, x[0] & 0xFFFF_FFFF, x[1], x[2], x[3], result)
+
     def _watch_progress(self, vcpu: VirtualCpu, retired: int) -> None:
         """A guest, or a part, that makes exits without end and without an instruction retired must not hang the phone."""
         if retired != self._stuck_at:
@@ -101,10 +111,12 @@ class Dispatch:
     def _undefined(self, _vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
         self.core.inject(0, 0)
 
-    def _abort(self, _vcpu: VirtualCpu, exit_: Exit, _outcome: Outcome) -> None:
+    def _abort(self, vcpu: VirtualCpu, exit_: Exit, _outcome: Outcome) -> None:
         if not isinstance(exit_, Abort):
             raise StageError(f"stages: outcome 'abort' for exit {exit_.esr:#x}, which has no address; an abort was expected")
         write = WNR if isinstance(exit_, DataAbort) and exit_.write else 0
+        kind = "x" if not isinstance(exit_, DataAbort) else "w" if write else "r"
+        self.hypervisor.machine.walk(exit_.far, kind).record(self.trace, self.core.now, vcpu.index)
         self.core.inject(exit_.ec, EXTERNAL_ABORT | write, exit_.far)
 
     def _on(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:

@@ -112,7 +112,8 @@ class Hypervisor:
         """Make a persona: claim its RAM, build its stage 2, power it on. The first one is in front."""
         used = {persona.vmid for persona in self.personas}
         placement = place(self.ledger, self.machine.memory, settings.memory, used, settings.name)
-        persona = Persona(settings, image, self.machine, self.ledger, placement, self._stages, len(self.vcpus), self.seed)
+        first = len(self.vcpus)
+        persona = Persona(settings, image, self.machine, self.ledger, placement, self._stages, first, self.seed, self.trace)
         self.personas.append(persona)
         self.trace.metadata = replace(self.trace.metadata, personas=tuple(vcpu.persona.name for vcpu in self.vcpus))
         if self._scheduler is None:

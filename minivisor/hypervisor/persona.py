@@ -38,6 +38,8 @@ from minivisor.platform.guest_tree import Framebuffer, guest_tree
 from minivisor.platform.image import Image
 from minivisor.platform.rtc import Rtc
 from minivisor.stages import Stages
+from minivisor.trace.recorder import Recorder
+from minivisor.trace.store import Trace
 
 __all__ = ["FRAMEBUFFER", "RAM", "Persona", "PersonaSettings"]
 
@@ -95,6 +97,7 @@ class Persona:
         stages: Callable[[Persona], Stages],
         first_vcpu: int,
         seed: int,
+        trace: Trace,
     ) -> None:
         if settings.gic > machine.board.gic:
             board = f"board {machine.board.name!r} has a GICv{machine.board.gic}; see `minivisor boards`"
@@ -108,7 +111,8 @@ class Persona:
         self.counter_offset = 0
         self.keys: deque[int] = deque()  # typed, but not yet on the line
         self.vcpus = [VirtualCpu(first_vcpu + n, n, self) for n in range(settings.cpus)]
-        self.bus = Bus()
+        self._record = Recorder(trace, lambda: machine.core.now, lambda: self.vcpus[0].index, self.vmid)
+        self.bus = Bus(self._record.device)
         self.trapped_registers = gic.trapped_registers(lambda: self.vgic, self._eoi_mode) if settings.gic == 3 else {}
         self.stages = stages(self)
         self.decode = lru_cache(DECODED)(self.stages.decode)  # pure, and the same few exits come again and again
@@ -141,23 +145,27 @@ class Persona:
         return bool(self.machine.core.words[VMCR_AT] & EOI_MODE)
 
     def _make_stage2(self, pool: int) -> None:
-        memory, core = self.machine.memory, self.machine.core
+        memory = self.machine.memory
         self.tables = MemoryTables(memory.bytes, memory.base, pool, TABLE_PAGES, tlbi=self._tlbi)
         check = self._ledger.checker(self.owner)
-        self.stage2 = Stage2(self.tables, check, self.stages.map_page, self.stages.unmap)
+        self.stage2 = Stage2(self.tables, check, self.stages.map_page, self.stages.unmap, self._record.stage2)
         self._ledger.claim(self.owner, self.pa, self.settings.memory)
         self._scrubbed = True  # free pages are: to clear them again would make the host back every one
         self.stage2.map(RAM, self.pa, self.settings.memory, "rwx")
         if self.settings.gic == 2:
             self.stage2.map(gic.GICC, self.machine.board.gicv_base, PAGE, "device-rw")
         self.vttbr = self.vmid << 48 | self.tables.root
-        core.tlbi_vmid(self.vmid)
+        self._tlbi_all()
+
+    def _tlbi_all(self) -> None:
+        self.machine.core.tlbi_vmid(self.vmid)
+        self._record.tlbi()
 
     def release(self) -> None:
         """Give its RAM back: nothing maps it any more, no TLB remembers it, and the next owner finds zeros."""
         self.stage2.unmap(RAM, self.settings.memory)
         self.stage2.unmap(gic.GICC, PAGE)
-        self.machine.core.tlbi_vmid(self.vmid)
+        self._tlbi_all()
         self._ledger.release(self.owner, self.pa, self.settings.memory)
 
     def _tlbi(self, ipa: int) -> None:
@@ -167,6 +175,7 @@ class Persona:
         core.load_vmid(self.vmid)
         core.tlbi_ipa(ipa)
         core.load_vmid(loaded)
+        self._record.tlbi(ipa)
 
     # ── memory ──
 

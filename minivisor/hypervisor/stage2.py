@@ -136,6 +136,7 @@ class Stage2:
 
     tables: where it is written. check: called with (pa, size, prot) before anything is; raises to refuse.
     mapper, unmapper: the replaceable `map_page` and `unmap`. Ours are not called page by page but work in blocks.
+    watch: told of each change once it is made, as ("map" | "unmap" | "protect", ipa, pa, size, prot).
     """
 
     def __init__(
@@ -144,8 +145,9 @@ class Stage2:
         check: Callable[[int, int, str], None] = lambda _pa, _size, _prot: None,
         mapper: Callable[[Tables, int, int, str], None] = map_page,
         unmapper: Callable[[Tables, int], None] = unmap,
+        watch: Callable[[str, int, int, int, str], None] = lambda _what, _ipa, _pa, _size, _prot: None,
     ) -> None:
-        self.tables = tables
+        self.tables, self.watch = tables, watch
         self._check, self._mapper, self._unmapper = check, mapper, unmapper
 
     def map(self, ipa: int, pa: int, size: int, prot: str) -> None:
@@ -157,6 +159,7 @@ class Stage2:
         else:
             for offset in range(0, size, PAGE):
                 self._mapper(self.tables, ipa + offset, pa + offset, prot)
+        self.watch("map", ipa, pa, size, prot)
 
     def unmap(self, ipa: int, size: int) -> None:
         """Remove whatever is mapped in the range."""
@@ -166,11 +169,13 @@ class Stage2:
         else:
             for page in range(ipa, ipa + size, PAGE):
                 self._unmapper(self.tables, page)
+        self.watch("unmap", ipa, 0, size, "")
 
     def protect(self, ipa: int, size: int, prot: str) -> None:
         """Change the protection of whatever is mapped in the range; holes stay holes."""
         _require_pages(ipa, size)
         _protect(self.tables, ipa, size, prot)
+        self.watch("protect", ipa, 0, size, prot)
 
     def translate(self, ipa: int) -> tuple[int, str] | None:
         """(PA, prot) of one IPA, None when it is not mapped."""

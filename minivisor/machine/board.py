@@ -21,6 +21,7 @@ from minivisor.machine.gich import INTERFACES
 from minivisor.machine.memory import PAGE_SIZE, PhysicalMemory
 from minivisor.machine.ns16550 import Ns16550
 from minivisor.machine.pl011 import Pl011
+from minivisor.machine.steps import REGISTERS, Walk, explain
 
 __all__ = ["BOARDS", "Board", "Machine", "board"]
 
@@ -107,6 +108,12 @@ class Machine:
         self.panel = np.zeros((height, width, 3), np.uint8)
         self.console = bytearray()
         self.uart = UARTS[self.board.uart](self.console.append)
+
+    def walk(self, va: int, kind: str = "r", el: int | None = None) -> Walk:
+        """How the core would translate `va` now, step by step. kind: "r", "w" or "x". el: 0 or 1, the core's unless given."""
+        core = self.core
+        now = core.read("PSTATE") >> 2 & 3 if el is None else el
+        return explain(self.memory.words, self.memory.base, va, kind, now, {name: core.read(name) for name in REGISTERS})
 
     def read_device(self, pa: int) -> int:
         """EL2 reads a 32-bit device register at a physical address. Raises BoardError where there is none."""

@@ -22,6 +22,9 @@ from minivisor.arch.descriptors import describe
 from minivisor.arch.esr import FSC_NAMES
 from minivisor.errors import MinivisorError
 from minivisor.machine.walk import FETCH, NOTE_WORDS, READ, WRITE, translate
+from minivisor.trace.kinds import WalkAccess
+from minivisor.trace.records import StepRecord, WalkRecord
+from minivisor.trace.store import Trace
 from minivisor.trace.table import Table
 
 __all__ = ["REGISTERS", "Fault", "Step", "Walk", "explain"]
@@ -29,6 +32,7 @@ __all__ = ["REGISTERS", "Fault", "Step", "Walk", "explain"]
 REGISTERS = ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "VTTBR_EL2", "VTCR_EL2", "HCR_EL2")
 """The registers that steer translation for EL1 and EL0; one that is not given is 0."""
 KINDS = {"r": (READ, "read"), "w": (WRITE, "write"), "x": (FETCH, "fetch")}
+ACCESSES = {"r": WalkAccess.READ, "w": WalkAccess.WRITE, "x": WalkAccess.FETCH}
 MOST_STEPS = 24  # four levels of stage 1, each after four of stage 2, and four more for the address itself
 FSC_MASK = 0x3F
 TABLE, LEAF = "the next table", "the address"
@@ -101,6 +105,24 @@ class Walk:
         ipa = "" if self.fault.ipa is None else f", IPA {self.fault.ipa:#x}"
         early = "" if self.steps else ", before any table was read"
         return f"{self.fault}{ipa}{early}"
+
+    def record(self, trace: Trace, time: int, vcpu: int) -> None:
+        """Put it into a trace: a WALK record, and a STEP record for each step."""
+        fsc, pa = (self.fault.fsc, 0) if self.fault else (0, self.pa or 0)
+        ipa = (self.fault.ipa if self.fault else self.ipa) or 0
+        trace.append(
+            WalkRecord(
+                time=time, vcpu=vcpu, access=ACCESSES[self.kind], el=self.el, fsc=fsc, va=self.va, ipa=ipa, pa=pa,
+                steps=len(self.steps),
+            )
+        )  # fmt: skip
+        for step in self.steps:
+            trace.append(
+                StepRecord(
+                    time=time, vcpu=vcpu, stage=step.stage, level=step.level, index=step.index, table=step.table_pa,
+                    wanted=step.wanted, descriptor=step.descriptor or 0, why=trace.text(step.why),
+                )
+            )  # fmt: skip
 
     @property
     def table(self) -> Table:

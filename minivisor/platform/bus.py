@@ -27,8 +27,13 @@ class BankedDevice(Protocol):
     def write(self, offset: int, width: int, value: int, cpu: int) -> None: ...
 
 
+Watch = Callable[[int, str, bool, int, int, int], None]
+"""Told of every access that a device answered: whose (a vCPU), device, is it a write, IPA, width in bytes, value."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Region:
+    name: str
     base: int
     size: int
     read: Callable[[int, int, int], int]
@@ -38,13 +43,15 @@ class _Region:
 class Bus:
     """The devices of one persona by intermediate physical address, in bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch = lambda *_access: None) -> None:
         self._regions: list[_Region] = []
+        self.watch = watch
 
-    def add(self, base: int, size: int, device: Device) -> None:
-        """Place a device whose registers are the same for every vCPU."""
+    def add(self, base: int, size: int, device: Device, name: str = "") -> None:
+        """Place a device whose registers are the same for every vCPU. name: what a trace calls it, its class if not given."""
         self._regions.append(
             _Region(
+                name or type(device).__name__,
                 base,
                 size,
                 lambda offset, width, _cpu: device.read(offset, width),
@@ -52,17 +59,21 @@ class Bus:
             )
         )
 
-    def add_banked(self, base: int, size: int, device: BankedDevice) -> None:
+    def add_banked(self, base: int, size: int, device: BankedDevice, name: str = "") -> None:
         """Place a device that needs to know which vCPU asks."""
-        self._regions.append(_Region(base, size, device.read, device.write))
+        self._regions.append(_Region(name or type(device).__name__, base, size, device.read, device.write))
 
     def perform(self, access: Access, cpu: int) -> int | None:
         """Carry out an access. Returns what a load reads, 0 for a store, None when no device answers."""
         for region in self._regions:
             offset = access.ipa - region.base
             if offset >= 0 and offset + access.width <= region.size:
-                if not access.write:
-                    return region.read(offset, access.width, cpu)
-                region.write(offset, access.width, access.value, cpu)
-                return 0
+                value = 0
+                if access.write:
+                    region.write(offset, access.width, access.value, cpu)
+                else:
+                    value = region.read(offset, access.width, cpu)
+                seen = access.value if access.write else value
+                self.watch(cpu, region.name, access.write, access.ipa, access.width, seen)
+                return value
         return None

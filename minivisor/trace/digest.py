@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minivisor.trace.records import DIGEST_BYTES, DTYPE, Rows
+from minivisor.trace.row import DIGEST_BYTES, DTYPE, Rows
 
 __all__ = ["Digest"]
 

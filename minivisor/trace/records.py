@@ -1,15 +1,5 @@
 """What a trace is made of: one row of fixed layout for each exit, world switch, interrupt and decision.
 
-All kinds share one row of 80 bytes, so that a run is one numpy array: appended cheaply, filtered by column, saved
-as it is.
-
-    time  kind vcpu outcome detail number  retired  pc   esr  far  ipa  value argument │ host
-    u64   u8   u8   u8      u8     u32     u64      u64  u64  u64  u64  u64   u64      │ u64
-    └──────────────────── the digest covers this ─────────────────────────────────────┘ └ never this
-
-Times are virtual, in nanoseconds; `retired` counts instructions. `host` is what the host spent, in ns: it differs from
-run to run, so no digest and no decision may depend on it.
-
 What a shared column means depends on `kind`, and each record class below says so once: a field lives in the column of
 its own name, or in the one its annotation names. Decoding (row to record) and encoding (record to row) follow.
 """
@@ -19,22 +9,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from struct import Struct
-from typing import Annotated, ClassVar, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Annotated, ClassVar, get_args, get_origin, get_type_hints
 
 import numpy as np
-import numpy.typing as npt
 
-from minivisor.arch.esr import EC_NAMES, describe
+from minivisor.arch.esr import EC_NAMES, FSC_NAMES, describe
+from minivisor.arch.gic import describe_intid
 from minivisor.arch.psci import function_name
+from minivisor.trace.kinds import (
+    DeviceEvent,
+    ExitCause,
+    InputEvent,
+    IrqEvent,
+    Kind,
+    Outcome,
+    Stage2Event,
+    StopReason,
+    SwitchReason,
+    TimerEvent,
+    TlbiEvent,
+    WalkAccess,
+)
 
 __all__ = [
     "COLUMNS",
-    "DIGEST_BYTES",
     "DTYPE",
     "KINDS",
     "NOBODY",
-    "ROW",
+    "DeviceRecord",
     "ExitCause",
     "ExitRecord",
     "ForegroundRecord",
@@ -49,130 +51,24 @@ __all__ = [
     "Record",
     "Rows",
     "SchedRecord",
+    "Stage2Record",
     "StartRecord",
+    "StepRecord",
     "StopReason",
     "StopRecord",
     "SwitchReason",
     "SwitchRecord",
     "TimerEvent",
     "TimerRecord",
+    "TlbiRecord",
+    "WalkRecord",
     "decode",
     "encode",
     "exit_class",
     "field_names",
     "problem",
 ]
-
-DTYPE = np.dtype(
-    [
-        ("time", "<u8"), ("kind", "u1"), ("vcpu", "u1"), ("outcome", "u1"), ("detail", "u1"), ("number", "<u4"),
-        ("retired", "<u8"), ("pc", "<u8"), ("esr", "<u8"), ("far", "<u8"), ("ipa", "<u8"), ("value", "<u8"),
-        ("argument", "<u8"), ("host", "<u8"),
-    ]
-)  # fmt: skip
-COLUMNS: tuple[str, ...] = DTYPE.names or ()
-ROW = Struct("<QBBBBI8Q")
-"""The same row for `struct`: packing one is several times faster than assigning to a numpy record."""
-DIGEST_BYTES = 72
-"""The digest covers the first 72 bytes of a row: all but `host`."""
-
-Rows: TypeAlias = npt.NDArray[np.void]
-"""A structured array of DTYPE."""
-
-NOBODY = 255
-"""The `vcpu` of a record that belongs to no vCPU."""
-
-
-class Kind(IntEnum):
-    EXIT = 1
-    SWITCH = 2
-    IRQ = 3
-    TIMER = 4
-    PSCI = 5
-    SCHED = 6
-    INPUT = 7
-    FRAME = 8
-    FOREGROUND = 9
-    START = 10
-    STOP = 11
-
-
-class Outcome(IntEnum):
-    """What EL2 did about an exit: the kinds of `stages.Outcome`, and NONE where there was nothing to do."""
-
-    NONE = 0
-    RESUME = 1
-    WAIT = 2
-    UNDEFINED = 3
-    ABORT = 4
-    OFF = 5
-    ON = 6
-    SHUTDOWN = 7
-    RESET = 8
-    STOP = 9
-
-
-class ExitCause(IntEnum):
-    """Which vector of EL2 the exit took. Only a synchronous exception has a syndrome."""
-
-    SYNC = 0
-    IRQ = 1
-    FIQ = 2
-    SERROR = 3
-
-
-class SwitchReason(IntEnum):
-    """Why the core changed hands."""
-
-    START = 0
-    SLICE = 1
-    WAIT = 2
-    WAKE = 3
-    FOREGROUND = 4
-    OFF = 5
-    STOP = 6
-
-
-class IrqEvent(IntEnum):
-    """The life of a virtual interrupt: put in a list register (or spilled for want of one), taken, ended.
-
-    RAISED is recorded where it ends a WFI: from then on its vCPU wants the core.
-    """
-
-    RAISED = 0
-    LISTED = 1
-    ACKNOWLEDGED = 2
-    COMPLETED = 3
-    SPILLED = 4
-    LOWERED = 5
-
-
-class TimerEvent(IntEnum):
-    ARMED = 0
-    FIRED = 1
-    CANCELLED = 2
-
-
-class InputEvent(IntEnum):
-    """What came from outside: a byte on a console, a finger, a key of a keyboard, an Ethernet frame."""
-
-    KEY = 0
-    TOUCH = 1
-    KEYBOARD = 2
-    FRAME = 3
-
-
-class StopReason(IntEnum):
-    """Why a persona's vCPU will not run again."""
-
-    SHUTDOWN = 0
-    RESET = 1
-    OFF = 2
-    FIXED_POINT = 3
-    NEVER_WAKES = 4
-    HANDLER = 5
-    LIMIT = 6
-
+from minivisor.trace.row import COLUMNS, DTYPE, NOBODY, Rows
 
 # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -196,6 +92,10 @@ def _show(value: int) -> str:
     if isinstance(value, IntEnum):
         return value.name.lower().replace("_", " ")
     return f"{value:#x}" if value > 9 else str(value)
+
+
+def _vcpu(index: int) -> str:
+    return "nobody" if index == NOBODY else f"vcpu {index}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +127,9 @@ class SwitchRecord(Record):
     reason: Annotated[SwitchReason, "detail"] = SwitchReason.START
     retired: int = 0
 
+    def describe(self) -> str:
+        return f"{_show(self.reason)}: after {_vcpu(self.previous)}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IrqRecord(Record):
@@ -238,6 +141,10 @@ class IrqRecord(Record):
     priority: Annotated[int, "value"] = 0
     slot: Annotated[int, "argument"] = 0
 
+    def describe(self) -> str:
+        where = "" if self.event is IrqEvent.RAISED else f", list register {self.slot}"
+        return f"{_show(self.event)}: {self.intid} {describe_intid(self.intid)}, priority {self.priority:#x}{where}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerRecord(Record):
@@ -247,6 +154,9 @@ class TimerRecord(Record):
     event: Annotated[TimerEvent, "detail"] = TimerEvent.ARMED
     intid: Annotated[int, "number"] = 0
     deadline: Annotated[int, "value"] = 0
+
+    def describe(self) -> str:
+        return f"{_show(self.event)}: {self.intid} {describe_intid(self.intid)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +182,10 @@ class SchedRecord(Record):
     kind: ClassVar[Kind] = Kind.SCHED
     slice: Annotated[int, "value"] = 0
     runnable: Annotated[int, "number"] = 0
+
+    def describe(self) -> str:
+        ready = [str(vcpu) for vcpu in range(32) if self.runnable >> vcpu & 1]
+        return f"for {self.slice:,} ns; ready: vcpu {' '.join(ready) or 'none'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,6 +218,9 @@ class ForegroundRecord(Record):
     kind: ClassVar[Kind] = Kind.FOREGROUND
     previous: Annotated[int, "number"] = 0
 
+    def describe(self) -> str:
+        return f"in front, after {_vcpu(self.previous)}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRecord(Record):
@@ -327,13 +244,97 @@ class StopRecord(Record):
     far: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage2Record(Record):
+    """A change to the stage 2 of `vcpu`'s persona. size: bytes. prot: number of the trace's text that says how, as "rwx"."""
+
+    kind: ClassVar[Kind] = Kind.STAGE2
+    event: Annotated[Stage2Event, "detail"] = Stage2Event.MAP
+    ipa: int = 0
+    pa: Annotated[int, "value"] = 0
+    size: Annotated[int, "argument"] = 0
+    prot: Annotated[int, "number"] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlbiRecord(Record):
+    """EL2 invalidated translations of `vcpu`'s persona. What a guest invalidates is its own affair, and is not here."""
+
+    kind: ClassVar[Kind] = Kind.TLBI
+    event: Annotated[TlbiEvent, "detail"] = TlbiEvent.VMID
+    vmid: Annotated[int, "number"] = 0
+    ipa: int = 0
+
+    def describe(self) -> str:
+        return f"VMID {self.vmid}" + (f", IPA {self.ipa:#x}" if self.event is TlbiEvent.IPA else ", all of it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRecord(Record):
+    """A device's register was read or written. width: bytes. device: number of the trace's text that names it."""
+
+    kind: ClassVar[Kind] = Kind.DEVICE
+    event: Annotated[DeviceEvent, "detail"] = DeviceEvent.READ
+    width: Annotated[int, "outcome"] = 4
+    device: Annotated[int, "number"] = 0
+    ipa: int = 0
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkRecord(Record):
+    """A translation that failed, or was asked for. steps: so many STEP records follow. fsc: fault status, 0 for none.
+
+    pa: the result, 0 when there is none. el: 0 or 1.
+    """
+
+    kind: ClassVar[Kind] = Kind.WALK
+    access: Annotated[WalkAccess, "detail"] = WalkAccess.READ
+    el: Annotated[int, "outcome"] = 1
+    fsc: Annotated[int, "number"] = 0
+    va: Annotated[int, "far"] = 0
+    ipa: int = 0
+    pa: Annotated[int, "value"] = 0
+    steps: Annotated[int, "argument"] = 0
+
+    def describe(self) -> str:
+        came = FSC_NAMES.get(self.fsc, "fault") if self.fsc else f"IPA {self.ipa:#x}, PA {self.pa:#x}"
+        return f"{_show(self.access)} of VA {self.va:#x} at EL{self.el}: {came}, {self.steps} steps"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord(Record):
+    """One descriptor that the walk before it read. table: its PA. wanted: the VA or IPA being translated there.
+
+    why: number of the trace's text that says what came of it.
+    """
+
+    kind: ClassVar[Kind] = Kind.STEP
+    stage: Annotated[int, "outcome"] = 1
+    level: Annotated[int, "detail"] = 0
+    index: Annotated[int, "number"] = 0
+    table: Annotated[int, "ipa"] = 0
+    wanted: Annotated[int, "far"] = 0
+    descriptor: Annotated[int, "value"] = 0
+    why: Annotated[int, "argument"] = 0
+
+    def describe(self) -> str:
+        where = f"stage {self.stage} level {self.level}, table {self.table:#x}[{self.index}]"
+        return f"{where} = {self.descriptor:#018x} for {self.wanted:#x}"
+
+
 KINDS: dict[int, type[Record]] = {
     cls.kind: cls
     for cls in (
         ExitRecord, SwitchRecord, IrqRecord, TimerRecord, PsciRecord, SchedRecord, InputRecord, FrameRecord,
-        ForegroundRecord, StartRecord, StopRecord,
+        ForegroundRecord, StartRecord, StopRecord, Stage2Record, TlbiRecord, DeviceRecord, WalkRecord, StepRecord,
     )
 }  # fmt: skip
+
+TEXTS = (
+    (Kind.STOP, "number"), (Kind.STAGE2, "number"), (Kind.DEVICE, "number"), (Kind.STEP, "argument"),
+)  # fmt: skip
+"""Kinds that refer to a text of the trace, and in which column."""
 
 _INDEX = {name: position for position, name in enumerate(COLUMNS)}
 
@@ -392,5 +393,7 @@ def problem(rows: Rows, texts: int) -> str | None:
         for name, at, enum in declared:
             if enum and not np.isin(own[COLUMNS[at]], list(enum)).all():
                 return f"a {Kind(kind).name} record with an unknown {name}"
-    stops = rows[rows["kind"] == Kind.STOP]
-    return "a STOP record without its text" if (stops["number"] >= texts).any() else None
+    for kind, column in TEXTS:
+        if (rows[rows["kind"] == kind][column] >= texts).any():
+            return f"a {kind.name} record without its text"
+    return None

@@ -18,10 +18,11 @@ from typing import Self
 
 import numpy as np
 
-from minivisor.trace import file, records
+from minivisor.trace import file, kinds, records
 from minivisor.trace.digest import Digest
 from minivisor.trace.file import Document, Metadata
-from minivisor.trace.records import DTYPE, NOBODY, ROW, Kind, Record, Rows
+from minivisor.trace.records import Kind, Record
+from minivisor.trace.row import DTYPE, NOBODY, ROW, Rows
 from minivisor.trace.table import Table
 
 __all__ = ["Metadata", "Trace"]
@@ -144,6 +145,18 @@ class Trace:
         """A vCPU ends, and why in words (records.StopRecord)."""
         self._row(time, Kind.STOP, vcpu, 0, reason, self.text(words), retired, pc, esr, far)
 
+    def stage2(self, time: int, vcpu: int, event: int, ipa: int, pa: int, size: int, prot: str = "") -> None:
+        """A change to stage 2 (records.Stage2Record)."""
+        self._row(time, Kind.STAGE2, vcpu, 0, event, self.text(prot), ipa=ipa, value=pa, argument=size)
+
+    def tlbi(self, time: int, vcpu: int, event: int, vmid: int, ipa: int = 0) -> None:
+        """Translations invalidated by EL2 (records.TlbiRecord)."""
+        self._row(time, Kind.TLBI, vcpu, 0, event, vmid, ipa=ipa)
+
+    def device(self, time: int, vcpu: int, event: int, device: str, ipa: int, width: int, value: int) -> None:
+        """A device's register read or written (records.DeviceRecord)."""
+        self._row(time, Kind.DEVICE, vcpu, width, event, self.text(device), ipa=ipa, value=value)
+
     def text(self, words: str) -> int:
         """The number of a text that records refer to; the same words have the same number."""
         self._refuse_when_loaded()
@@ -229,6 +242,14 @@ class Trace:
         """What a record says, in words; those of this trace, where it refers to them."""
         if isinstance(record, records.StopRecord):
             return f"{record.reason.name.lower().replace('_', ' ')}: {self.texts[record.text]}"
+        if isinstance(record, records.DeviceRecord):
+            way = "read as" if record.event is kinds.DeviceEvent.READ else "written with"
+            return f"{self.texts[record.device]}: {record.width} bytes at IPA {record.ipa:#x} {way} {record.value:#x}"
+        if isinstance(record, records.Stage2Record):
+            how = f"IPA {record.ipa:#x} to PA {record.pa:#x}, {record.size:#x} bytes {self.texts[record.prot]}".rstrip()
+            return f"{record.event.name.lower()} {how}"
+        if isinstance(record, records.StepRecord):
+            return f"{record.describe()}: {self.texts[record.why]}"
         return record.describe()
 
     def __repr__(self) -> str:

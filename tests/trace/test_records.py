@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from minivisor import stages
 from minivisor.arch.esr import EC, EC_NAMES, esr
 from minivisor.trace import records
-from minivisor.trace.records import COLUMNS, DTYPE, KINDS, ROW, Kind, Record
+from minivisor.trace.records import KINDS, Kind, Record
+from minivisor.trace.row import COLUMNS, DIGEST_BYTES, DTYPE, ROW
 
 LIMITS = {name: int(np.iinfo(DTYPE[name]).max) for name in COLUMNS}
 
@@ -41,7 +42,7 @@ def test_the_row_is_one_layout_for_numpy_and_struct() -> None:
     assert DTYPE.itemsize == ROW.size == 80
     assert COLUMNS[-1] == "host"
     assert DTYPE.fields is not None
-    assert DTYPE.fields["host"][1] == records.DIGEST_BYTES
+    assert DTYPE.fields["host"][1] == DIGEST_BYTES
 
 
 def test_no_two_fields_of_a_record_share_a_column() -> None:
@@ -75,7 +76,11 @@ def test_words() -> None:
         in records.PsciRecord(function=0xC4000003, x1=1, result=(1 << 64) - 4).describe()
     )
     irq = records.IrqRecord(event=records.IrqEvent.SPILLED, intid=27)
-    assert irq.describe() == "event spilled, intid 0x1b, priority 0, slot 0"
+    assert irq.describe() == "spilled: 27 virtual timer, priority 0x0, list register 0"
+    assert records.SwitchRecord(previous=1, reason=records.SwitchReason.SLICE).describe() == "slice: after vcpu 1"
+    assert records.SchedRecord(slice=5_000_000, runnable=0b101).describe() == "for 5,000,000 ns; ready: vcpu 0 2"
+    walk = records.WalkRecord(va=0x1000, fsc=0x07, steps=4)
+    assert walk.describe() == "read of VA 0x1000 at EL1: translation fault, level 3, 4 steps"
 
 
 def test_exit_classes() -> None:

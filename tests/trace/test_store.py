@@ -8,7 +8,7 @@ import time
 import pytest
 
 from minivisor.arch.esr import EC, esr
-from minivisor.trace import records, store
+from minivisor.trace import kinds, records, store
 from minivisor.trace.file import Metadata
 from minivisor.trace.records import NOBODY, Kind, Outcome, Record
 from minivisor.trace.store import CHUNK, Trace
@@ -40,6 +40,9 @@ def test_each_method_writes_what_its_record_says() -> None:
     trace.foreground(9, 1, 0)
     trace.start(10, 0, 0x40080000, 0x40000000)
     trace.stop(11, 0, r.StopReason.SHUTDOWN, "powered off", 30, 0x104, HVC, 0x8)
+    trace.stage2(12, 1, kinds.Stage2Event.PROTECT, 0x4000_0000, 0x8000_0000, 0x20_0000, "rwx")
+    trace.tlbi(13, 1, kinds.TlbiEvent.IPA, 2, 0x4000_0000)
+    trace.device(14, 0, kinds.DeviceEvent.WRITE, "Pl011", 0x900_0000, 2, 65)
     expected: list[Record] = [
         r.ExitRecord(time=1, vcpu=0, retired=10, pc=0x100, esr=HVC, far=0x200, ipa=0x300, outcome=Outcome.RESUME,
                      value=7, host=99),
@@ -53,11 +56,17 @@ def test_each_method_writes_what_its_record_says() -> None:
         r.ForegroundRecord(time=9, vcpu=1, previous=0),
         r.StartRecord(time=10, vcpu=0, pc=0x40080000, context=0x40000000),
         r.StopRecord(time=11, vcpu=0, reason=r.StopReason.SHUTDOWN, text=0, retired=30, pc=0x104, esr=HVC, far=0x8),
+        r.Stage2Record(time=12, vcpu=1, event=kinds.Stage2Event.PROTECT, ipa=0x4000_0000, pa=0x8000_0000, size=0x20_0000,
+                       prot=1),
+        r.TlbiRecord(time=13, vcpu=1, event=kinds.TlbiEvent.IPA, vmid=2, ipa=0x4000_0000),
+        r.DeviceRecord(time=14, vcpu=0, event=kinds.DeviceEvent.WRITE, width=2, device=2, ipa=0x900_0000, value=65),
     ]  # fmt: skip
     assert list(trace) == expected
-    assert {record.kind for record in expected} == set(Kind)
+    assert trace.texts == ["powered off", "rwx", "Pl011"]
+    assert {record.kind for record in expected} == set(Kind) - {Kind.WALK, Kind.STEP}  # Walk.record appends those
     again = Trace()
-    again.text("powered off")
+    for words in trace.texts:
+        again.text(words)
     for record in expected:
         again.append(record)
     assert again.digest() == trace.digest()

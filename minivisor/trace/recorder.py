@@ -1,0 +1,34 @@
+"""What happens to one persona besides its exits, as records: changes to its stage 2, TLBIs for it, its devices.
+
+The parts it listens to know nothing of traces: each calls whoever watches it with plain values, nobody unless told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from minivisor.trace.kinds import DeviceEvent, Stage2Event, TlbiEvent
+from minivisor.trace.store import Trace
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Records of one persona. now: virtual time in ns. first: its first vCPU's index now, which stands for all of it."""
+
+    def __init__(self, trace: Trace, now: Callable[[], int], first: Callable[[], int], vmid: int) -> None:
+        self._trace, self._now, self._first, self._vmid = trace, now, first, vmid
+
+    def stage2(self, what: str, ipa: int, pa: int, size: int, prot: str) -> None:
+        """A change to its stage 2: "map", "unmap" or "protect"."""
+        self._trace.stage2(self._now(), self._first(), Stage2Event[what.upper()], ipa, pa, size, prot)
+
+    def tlbi(self, ipa: int | None = None) -> None:
+        """Translations of its VMID invalidated: all of them, or those that the descriptor of an IPA made."""
+        event = TlbiEvent.VMID if ipa is None else TlbiEvent.IPA
+        self._trace.tlbi(self._now(), self._first(), event, self._vmid, ipa or 0)
+
+    def device(self, cpu: int, name: str, write: bool, ipa: int, width: int, value: int) -> None:
+        """One of its vCPUs, by number, read or wrote a device's register."""
+        event = DeviceEvent.WRITE if write else DeviceEvent.READ
+        self._trace.device(self._now(), self._first() + cpu, event, name, ipa, width, value)
