@@ -76,7 +76,7 @@ GUESTS = (
         ("lib/start.S", "bench/bench.c", "bench/user.S", "bench/workload.c", "lib/fdt.c", *MMU, *CONSOLE),
     ),
     Guest("hypercall", "lib/identity.ld", ("lib/start.S", "hypercall/hypercall.c", "lib/fdt.c", *CONSOLE)),
-    Guest("smp", "lib/identity.ld", ("lib/start.S", *(f"smp/{name}" for name in SMP), *MMU, *CONSOLE)),
+    Guest("smp", "lib/identity.ld", ("lib/start.S", *(f"smp/{name}" for name in SMP), "lib/gicv3.c", *MMU, *CONSOLE)),
     Guest("bench-bare", "lib/identity.ld", ("lib/start.S", "bench/bare.c", "bench/workload.c", "lib/string.c")),
 )
 

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+#include "gicv3.h"
 #include "mmu.h"
 #include "pl011.h"
 #include "print.h"
@@ -35,7 +36,7 @@
 #define ROUNDS 4u  /* of the SGI around the ring */
 #define SGI_RING 1
 #define SGI_CALL 2
-#define SGI_REPLY 3
+#define SGI_REPLY 3 /* and the next seven */
 
 extern char __text_start[], __user_start[], __user_end[], __image_end[];
 
@@ -120,32 +121,33 @@ static void pass_sgi(u32 cpu)
 
 static bool sgis_went_round(void)
 {
-    for (u32 cpu = 0; cpu < cpus; cpu++)
-        for (u32 sender = 0; sender < cpus; sender++)
-            if (sgi_received(cpu, SGI_RING, sender) != (sender == (cpu + cpus - 1) % cpus ? ROUNDS : 0))
-                return 0;
+    for (u32 cpu = 0; cpu < cpus; cpu++) {
+        u32 before = (cpu + cpus - 1) % cpus;
+        if (sgi_received(cpu, SGI_RING, before) != ROUNDS || sgi_received_from_all(cpu, SGI_RING) != ROUNDS)
+            return 0;
+    }
     return 1;
 }
 
-/* One SGI to all others at once; each answers with the same id, so CPU 0 has several senders of one interrupt. */
+/* One SGI to all others at once; each answers, on a GICv2 with the same id: CPU 0 has several senders of one interrupt. */
 static void call_all(u32 cpu)
 {
     if (cpu != 0) {
         sgi_wait(cpu, SGI_CALL, 0, 1);
-        sgi_to(1, SGI_REPLY);
+        sgi_to(1, sgi_of(cpu, SGI_REPLY));
         return;
     }
     sgi_to_others(SGI_CALL);
     for (u32 other = 1; other < cpus; other++)
-        sgi_wait(0, SGI_REPLY, other, 1);
+        sgi_wait(0, sgi_of(other, SGI_REPLY), other, 1);
 }
 
 static bool all_answered(void)
 {
     u32 replies = 0;
     for (u32 other = 1; other < cpus; other++)
-        replies += sgi_received(0, SGI_REPLY, other);
-    return replies == cpus - 1 && sgi_received(0, SGI_CALL, 0) == 0;
+        replies += sgi_received(0, sgi_of(other, SGI_REPLY), other);
+    return replies == cpus - 1 && sgi_received_from_all(0, SGI_CALL) == 0;
 }
 
 static u32 pages[2][PAGE_SIZE / sizeof(u32)] __attribute__((aligned(4096)));
@@ -270,6 +272,8 @@ static void enable_mmu(void)
     mmu_map(root, text, text, (u64)__user_start - text, MAP_TEXT);
     mmu_map(root, data, data, end - data, MAP_DATA);
     mmu_map(root, GIC_BASE, GIC_BASE, GIC_SIZE, MAP_DEVICE);
+    if (gicv3_present())
+        mmu_map(root, GICV3_FRAMES, GICV3_FRAMES, MAXIMUM_CPUS * GICV3_FRAME, MAP_DEVICE);
     mmu_map(root, pl011_base, pl011_base, PAGE_SIZE, MAP_DEVICE);
     mmu_map(root, WINDOW, (u64)pages[0], PAGE_SIZE, MAP_DATA);
     mmu_enable((u64)root, (u64)root);

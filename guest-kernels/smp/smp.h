@@ -31,6 +31,8 @@ u32 gic_cpus(void);
 void sgi_to(u32 targets, u32 intid);
 void sgi_to_others(u32 intid);
 u32 sgi_received(u32 cpu, u32 intid, u32 sender); /* how many times so far */
+u32 sgi_received_from_all(u32 cpu, u32 intid);
+u32 sgi_of(u32 cpu, u32 intid); /* with which this CPU sends `intid`, where the receiver must tell senders apart */
 void sgi_wait(u32 cpu, u32 intid, u32 sender, u32 times);
 
 /* exclusive.S */

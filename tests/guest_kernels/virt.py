@@ -19,6 +19,13 @@ RAM_BASE = 0x4000_0000
 FRAMEBUFFER = 0x43FE_0000
 WIDTH, HEIGHT, STRIDE = 160, 240, 320
 MACHINE = "qemu-system-aarch64 -M virt,gic-version=2 -cpu cortex-a57 -m 64 -nodefaults -display none".split()
+
+
+def machine(gic: int = 2) -> list[str]:
+    """QEMU's command for a board with this version of interrupt controller."""
+    return [word.replace("gic-version=2", f"gic-version={gic}") for word in MACHINE]
+
+
 PATIENCE = 10.0  # seconds of host time for anything that should happen at once
 
 
@@ -42,12 +49,12 @@ def device_tree(folder: Path, chosen: str = "", framebuffer: str | None = None) 
 class Virt:
     """One run of a guest. A context manager; leaving it ends QEMU."""
 
-    def __init__(self, image: Path, folder: Path, *arguments: str) -> None:
+    def __init__(self, image: Path, folder: Path, *arguments: str, gic: int = 2) -> None:
         self.output = ""
         control = folder / "qmp"
         monitor = ["-qmp", f"unix:{control},server,wait=on", "-serial", "stdio"]
         self.process = subprocess.Popen(
-            [*MACHINE, *monitor, "-no-shutdown", "-kernel", str(image), *arguments],
+            [*machine(gic), *monitor, "-no-shutdown", "-kernel", str(image), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from minivisor import guests
+from minivisor.arch.encoding import from_iss
+from minivisor.arch.esr import EC
 from minivisor.hypervisor.hypervisor import Hypervisor
 from minivisor.hypervisor.list_registers import POLICIES
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
@@ -47,6 +49,33 @@ def test_every_check_holds_for_any_number_of_cpus(cpus: int) -> None:
     assert persona.console.decode().startswith(f"smp: {cpus} CPU")
     assert lines(persona) == LINES
     assert (persona.status, persona.report) == ("off", "")
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 8])
+@pytest.mark.parametrize("mmu", ["minivisor", "unicorn"])
+def test_every_check_holds_on_a_gicv3(mmu: str, cpus: int) -> None:
+    """SGIs by affinity, one exit each; acknowledged and completed by system registers, no exit."""
+    hypervisor = Hypervisor(Machine("b", mmu))
+    persona = add(hypervisor, cpus, gic=3)
+    hypervisor.run(100_000_000)
+    assert persona.console.decode().startswith(f"smp: {cpus} CPU")
+    assert lines(persona) == LINES
+    traps = hypervisor.trace.select(Kind.EXIT)
+    trapped = [from_iss(int(esr) & 0x1FF_FFFF).name for esr in traps["esr"] if int(esr) >> 26 == EC.SYSREG]
+    assert {name for name in trapped if name.startswith("ICC")} == {"ICC_SGI1R_EL1"}
+    assert trapped.count("ICC_SGI1R_EL1") == 4 * cpus + cpus
+
+
+@pytest.mark.parametrize("count", [1, 16])
+def test_a_gicv3_guest_beside_one_with_a_gicv2(count: int) -> None:
+    """One core: its interface serves the page for one and system registers for the other, and neither sees the other's."""
+    hypervisor = Hypervisor(Machine("b", list_registers=count))
+    new, old, home = add(hypervisor, 4, gic=3), add(hypervisor, 4), add(hypervisor, 1, "persona")
+    for at in range(20):
+        hypervisor.key(home, ord("a") + at, at=5_000_000 + 2_000_000 * at)
+    hypervisor.run(150_000_000)
+    assert lines(new) == lines(old) == LINES
+    assert home.console.count(b"key '") == 20
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -90,9 +119,10 @@ def test_both_engines_and_both_speeds_agree() -> None:
 
 
 @pytest.mark.parametrize("cpus", [1, 8])
+@pytest.mark.parametrize("gic", [2, 3])
 @pytest.mark.needs("qemu")
-def test_the_same_guest_on_qemu(cpus: int, tmp_path: Path) -> None:
-    with Virt(guests.path("smp"), tmp_path, "-smp", str(cpus)) as machine:
+def test_the_same_guest_on_qemu(gic: int, cpus: int, tmp_path: Path) -> None:
+    with Virt(guests.path("smp"), tmp_path, "-smp", str(cpus), gic=gic) as machine:
         machine.until_off()
         assert machine.until("wrong\r\n").splitlines()[1:] == LINES
 
