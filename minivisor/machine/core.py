@@ -16,7 +16,7 @@ from unicorn import unicorn_const as const
 from minivisor.arch.encoding import REGISTERS
 from minivisor.errors import EngineError
 from minivisor.machine import engine, hot
-from minivisor.machine.code_pages import WINDOW
+from minivisor.machine.code_pages import WINDOW, page_changed
 from minivisor.machine.gicv import read_gicv, write_gicv
 from minivisor.machine.hooks import count_block, fill_tlb, peek, read_system, system, take, write_system
 from minivisor.machine.memory import PhysicalMemory
@@ -327,8 +327,18 @@ class Core:
         evict_all(self.record)
         engine.flush_tlb(self.uc)
 
+    def memory_written(self, pa: int, size: int) -> None:
+        """A device wrote `size` bytes at a physical address: code that ran from those pages is dropped. Free where none did."""
+        if self.mmu == "unicorn":  # its fetches pass no hook, so nothing is known about them
+            self.code_changed()
+            return
+        for page in range(pa & -PAGE, pa + size, PAGE):
+            page_changed(self.record, np.uint64(page))
+        if self.words[WORD["stale_count"]] | self.words[WORD["code_stale"]]:
+            self._drop_stale_code()
+
     def code_changed(self) -> None:
-        """Translated code may be stale: a device, a loader or a new owner wrote pages that held code."""
+        """Translated code may be stale: a loader or a new owner wrote pages that held code. Everything is dropped."""
         words = self.words
         words[WORD["code_stale"]] = words[WORD["stale_count"]] = 0
         self.uc.ctl_flush_tb()
