@@ -158,6 +158,7 @@ class Outcome:
       "wait"       the vCPU sleeps until an interrupt is pending for it
       "undefined"  inject an Undefined Instruction exception at the preferred return address
       "abort"      inject a synchronous external abort (the address does not answer)
+      "serror"     pend a virtual SError (HCR_EL2.VSE): the guest takes it as soon as its PSTATE.A lets it
       "off"        this vCPU is off (PSCI CPU_OFF)        "on"   start another vCPU: `argument` = (target, entry, context)
       "shutdown"   the persona powers off                 "reset" the persona starts again from its image
       "stop"       the persona is stopped with a report; `reason` says why

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minivisor.errors import MinivisorError, StageError
-from minivisor.hypervisor.vcpu import VirtualCpu
+from minivisor.hypervisor.vcpu import HCR_VSE, VirtualCpu
 from minivisor.machine.gic import HYP_TIMER, MAINTENANCE
 from minivisor.stages import Abort, DataAbort, Exit, Hvc, Outcome, Smc, Vcpu
 from minivisor.trace.records import ExitCause, StopReason, TimerEvent
@@ -104,7 +104,7 @@ class Dispatch:
 
     def _wait(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
         self.hypervisor.interrupts.look(vcpu)
-        if not vcpu.persona.vgic.signals(vcpu.number):
+        if not vcpu.persona.vgic.signals(vcpu.number) and not self.core.read("HCR_EL2") & HCR_VSE:
             vcpu.status = "waiting"
             self.hypervisor.put_away()
 
@@ -118,6 +118,9 @@ class Dispatch:
         kind = "x" if not isinstance(exit_, DataAbort) else "w" if write else "r"
         self.hypervisor.machine.walk(exit_.far, kind).record(self.trace, self.core.now, vcpu.index)
         self.core.inject(exit_.ec, EXTERNAL_ABORT | write, exit_.far)
+
+    def _serror(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:
+        self.hypervisor.pend_serror(vcpu)
 
     def _on(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
         number, entry, context = outcome.argument
@@ -165,6 +168,7 @@ _ACTIONS: dict[str, Action | None] = {
     "wait": Dispatch._wait,
     "undefined": Dispatch._undefined,
     "abort": Dispatch._abort,
+    "serror": Dispatch._serror,
     "on": Dispatch._on,
     "off": Dispatch._off,
     "shutdown": Dispatch._shutdown,

@@ -24,7 +24,7 @@ from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.report import report
 from minivisor.hypervisor.serial_port import PORTS
 from minivisor.hypervisor.stage2 import VTCR
-from minivisor.hypervisor.vcpu import VirtualCpu
+from minivisor.hypervisor.vcpu import HCR_VSE, VirtualCpu
 from minivisor.machine.board import Machine
 from minivisor.machine.clock import clock_named
 from minivisor.machine.core import AARCH32, FIXED_POINT, HORIZON, IRQ, SYNC
@@ -38,7 +38,8 @@ __all__ = ["HCR_GUEST", "Hypervisor"]
 
 # DDI 0487, HCR_EL2: VM 0, SWIO 1, FMO 3, IMO 4, AMO 5, TWI 13, TID3 18, TSC 19, TACR 21, TSW 22, RW 31
 HCR_GUEST = 1 << 31 | 1 << 22 | 1 << 21 | 1 << 19 | 1 << 18 | 1 << 13 | 1 << 5 | 1 << 4 | 1 << 3 | 1 << 1 | 1
-MDCR_NO_PMU = 1 << 6 | 1 << 5  # MDCR_EL2.TPM, TPMCR: the cycle counter would tell host time
+# MDCR_EL2.TPM, TPMCR: the cycle counter would tell host time. TDOSA: there is one OS lock, and it stays open for everybody
+MDCR_GUEST = 1 << 10 | 1 << 6 | 1 << 5
 TICK, PAGE = 16, 4096
 NEVER = 1 << 61
 
@@ -85,7 +86,7 @@ class Hypervisor:
         self.ledger.claim(DEVICE, *window)
         self.core.write("VTCR_EL2", VTCR)
         self.core.write("HCR_EL2", HCR_GUEST)
-        self.core.write("MDCR_EL2", MDCR_NO_PMU)
+        self.core.write("MDCR_EL2", MDCR_GUEST)
 
     def _scrub(self, pa: int, size: int) -> None:
         self.machine.memory.span(pa, size)[:] = 0
@@ -199,6 +200,7 @@ class Hypervisor:
             return
         previous = self.put_away()
         vcpu.persona.stages.load(self.core, vcpu.state)
+        self.core.write("HCR_EL2", HCR_GUEST | HCR_VSE * vcpu.serror)
         self.core.load_vmid(vcpu.persona.vmid)
         self.interrupts.load(vcpu)
         self._loaded = vcpu
@@ -208,11 +210,20 @@ class Hypervisor:
             reason = SwitchReason.SLICE if previous.status == "ready" else SwitchReason.WAIT
         self.trace.switch(self.now, vcpu.index, previous.index if previous else NOBODY, reason, self.core.retired)
 
+    def pend_serror(self, vcpu: VirtualCpu) -> None:
+        """Tell a vCPU of an error that is no instruction's fault: a virtual SError, taken when its PSTATE.A lets it."""
+        vcpu.serror = True
+        if vcpu is self._loaded:
+            self.core.write("HCR_EL2", HCR_GUEST | HCR_VSE)
+        elif vcpu.status == "waiting":
+            vcpu.status, vcpu.since = "ready", self.now
+
     def put_away(self) -> VirtualCpu | None:
         """Take the loaded vCPU out of the core."""
         vcpu = self._loaded
         if vcpu is not None:
             vcpu.state = vcpu.persona.stages.save(self.core)
+            vcpu.serror = bool(self.core.read("HCR_EL2") & HCR_VSE)
             self.interrupts.save(vcpu)
             self._loaded = None
         return vcpu

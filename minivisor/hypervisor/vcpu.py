@@ -11,12 +11,13 @@ from minivisor.stages import Vcpu as View
 if TYPE_CHECKING:
     from minivisor.hypervisor.persona import Persona
 
-__all__ = ["RESET_STATE", "VirtualCpu"]
+__all__ = ["HCR_VSE", "RESET_STATE", "VirtualCpu"]
 
 PSTATE_EL1H_MASKED = 0x3C5  # EL1h, DAIF set: where PSCI starts a CPU (DEN0022, 6.4)
 SCTLR_EL1_RESET = 0x30D0_0800  # the RES1 bits of ARMv8.0 (DDI 0487, SCTLR_EL1): MMU and caches off
 MIDR_CORTEX_A72 = 0x410F_D083
 MPIDR_RES1 = 1 << 31
+HCR_VSE = 1 << 8  # HCR_EL2.VSE: a virtual SError is pending
 TICK = 16  # ns
 SPIN = 20_000  # ns: how long a guest may spin for a vCPU that does not have the core
 RESET_STATE: State = {"PSTATE": PSTATE_EL1H_MASKED, "SCTLR_EL1": SCTLR_EL1_RESET, "VPIDR_EL2": MIDR_CORTEX_A72}
@@ -37,6 +38,7 @@ class VirtualCpu:
     state: State = field(default_factory=dict)
     list_registers: tuple[ListRegister, ...] = ()
     interface: tuple[int, int, int] = (0, 0, 0)  # GICH_VMCR, GICH_APR or ICH_AP1R0, ICH_AP0R0
+    serror: bool = False  # HCR_EL2.VSE
     # the scheduler reads these
     consumed: int = 0
     since: int = 0
@@ -50,7 +52,7 @@ class VirtualCpu:
             "CNTVOFF_EL2": self.persona.counter_offset,
             "VTTBR_EL2": self.persona.vttbr,
         }
-        self.list_registers, self.interface = (), (0, 0, 0)
+        self.list_registers, self.interface, self.serror = (), (0, 0, 0), False
         self.status, self.since = "ready", now
 
     def timers(self, now: int) -> tuple[bool, bool, int | None]:

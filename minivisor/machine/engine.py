@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 TCG_BUFFER = 32 << 20
-SCR_EL3, HCR_EL2 = (1, 1, 3, 6, 0), (1, 1, 3, 4, 0)  # crn, crm, op0, op1, op2
+SCR_EL3, HCR_EL2, OSLAR_EL1 = (1, 1, 3, 6, 0), (1, 1, 3, 4, 0), (1, 0, 2, 0, 4)  # crn, crm, op0, op1, op2
 SCR_RW_HCE_NS = 0x531  # EL2 is AArch64, HVC enabled, non-secure (DDI 0487, SCR_EL3)
 HCR_RW = 1 << 31  # EL1 is AArch64
 
@@ -60,6 +60,7 @@ def new_engine(native_mmu: bool) -> Uc:
     uc.ctl_exits_enabled(True)  # with no exits: otherwise until=0 stops at guest address 0
     uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*SCR_EL3, SCR_RW_HCE_NS))
     uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*HCR_EL2, HCR_RW))
+    uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*OSLAR_EL1, 0))  # firmware opens the OS lock; debug exceptions are off otherwise
     return uc
 
 

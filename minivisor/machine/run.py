@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.exceptions import EL1H_DAIF_MASKED, enter_el1, exception_level
+from minivisor.machine.exceptions import EL1H_DAIF_MASKED, VSE, enter_el1, exception_level, take_virtual_serror
 from minivisor.machine.gicv import maintenance, present
 from minivisor.machine.hooks import ATTEND_FAULT, peek
 from minivisor.machine.hot import call, hot, load32, load64, store64
@@ -73,6 +73,13 @@ def _set_deadline(core):  # type: ignore[no-untyped-def]
     """In retired instructions: the host's horizon or the next timer, whichever is first."""
     at = min(core.horizon, next_expiry(core))
     core.deadline = at - core.skipped if at > core.skipped else ZERO
+
+
+@hot
+def _virtual_serror(core):  # type: ignore[no-untyped-def]
+    """While one is pending and masked, the guest goes block by block: whatever clears PSTATE.A ends its block."""
+    if core.cp[CP.HCR_EL2].val & VSE != ZERO and take_virtual_serror(core):
+        core.deadline = min(core.deadline, core.retired + ONE)
 
 
 @hot
@@ -230,8 +237,9 @@ def run(address):  # type: ignore[no-untyped-def]
             core.reason = HORIZON
             break
         core.context_fresh = ZERO
-        present(core)
         _set_deadline(core)
+        _virtual_serror(core)
+        present(core)
         core.restarts += ONE
         error = call(core.emu_start, core.uc, read_one(core, REG.PC), ZERO, ZERO, ZERO)
         _settle(core, error)

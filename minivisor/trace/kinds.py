@@ -52,6 +52,7 @@ class Outcome(IntEnum):
     SHUTDOWN = 7
     RESET = 8
     STOP = 9
+    SERROR = 10
 
 
 class ExitCause(IntEnum):

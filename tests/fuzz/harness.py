@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minivisor import guests
-from minivisor.hypervisor.hypervisor import HCR_GUEST, MDCR_NO_PMU, Hypervisor
+from minivisor.hypervisor.hypervisor import HCR_GUEST, MDCR_GUEST, Hypervisor
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.placement import TABLE_PAGES
 from minivisor.hypervisor.reference import reference
@@ -148,7 +148,7 @@ class Arena:
             raise Violation(f"VMID {int(core.record.vmid)} is loaded for {loaded.persona.name}")
         if not thoroughly:
             return
-        expected = {"HCR_EL2": HCR_GUEST, "VTCR_EL2": VTCR, "MDCR_EL2": MDCR_NO_PMU}
+        expected = {"HCR_EL2": HCR_GUEST, "VTCR_EL2": VTCR, "MDCR_EL2": MDCR_GUEST}
         if loaded is not None:
             expected["VTTBR_EL2"] = loaded.persona.vttbr
         for name, value in expected.items():
