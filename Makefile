@@ -26,8 +26,8 @@ soak: guests  ## hostile guests, ten million operations; a seed that breaks some
 study: guests  ## chapters and labs in JupyterLab
 	@$(PY) -m minivisor study $(ARGS)
 
-bench: guests  ## measure, each row a ratio against a named peer
-	@$(PY) -m minivisor bench $(ARGS)
+bench: guests  ## measure, each row a ratio against a named peer; writes docs/numbers.md
+	@$(PY) -m minivisor bench $(or $(ARGS),--write docs/numbers.md)
 
 warm: guests  ## compile the hot loops now
 	@$(PY) -m minivisor warm

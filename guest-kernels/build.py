@@ -64,17 +64,14 @@ PERSONA = (
     *(f"persona/{name}" for name in (*KERNEL, "system_calls.c", "screen.c", "font.txt", *APP)),
     *("lib/fdt.c", *MMU, *CONSOLE),
 )
+BENCH = ("bench/bench.c", "bench/user.S", "bench/operations.c", "bench/workload.c", "smp/secondary.S")
 SMP = ("smp.c", "gic.c", "exclusive.S", "secondary.S")
 GUESTS = (
     Guest("hello", "lib/identity.ld", ("lib/start.S", "hello/hello.c", *CONSOLE)),
     Guest("persona", "persona/persona.ld", PERSONA),
     Guest("probe", "lib/identity.ld", ("lib/start.S", "probe/probe.c", "probe/access.S", *MMU, "lib/string.c")),
     Guest("fuzz", "lib/identity.ld", ("lib/start.S", "fuzz/fuzz.c", "fuzz/enter.S", *MMU, "lib/string.c")),
-    Guest(
-        "bench",
-        "lib/identity.ld",
-        ("lib/start.S", "bench/bench.c", "bench/user.S", "bench/workload.c", "lib/fdt.c", *MMU, *CONSOLE),
-    ),
+    Guest("bench", "lib/identity.ld", ("lib/start.S", *BENCH, "lib/fdt.c", *MMU, *CONSOLE)),
     Guest("hypercall", "lib/identity.ld", ("lib/start.S", "hypercall/hypercall.c", "lib/fdt.c", *CONSOLE)),
     Guest("smp", "lib/identity.ld", ("lib/start.S", *(f"smp/{name}" for name in SMP), "lib/gicv3.c", *MMU, *CONSOLE)),
     Guest("bench-bare", "lib/identity.ld", ("lib/start.S", "bench/bare.c", "bench/workload.c", "lib/string.c")),

@@ -1,9 +1,10 @@
 /*
- * bench: a guest to be measured, in three ways that /chosen bootargs choose from:
+ * bench: a guest to be measured, in ways that /chosen bootargs choose from:
  *
  *     mixed [ROUNDS]   mixed C with its MMU on (workload.c); more than 500 million instructions unless told otherwise
  *     hvc [TURNS]      HVC calls of a function that no hypervisor has, so each is one exit and one answer
  *     svc [TURNS]      calls from EL0 to EL1 and back, which a hypervisor should not even notice
+ *     NAME [TURNS]     one operation of operations.c: eoi, mmio_read_vgic, mmio_read_user, timer, ipi, tlb
  *
  * Its line says what was done, the checksum or the count, and the nanoseconds its own counter saw.
  */
@@ -20,7 +21,7 @@
 #define DEFAULT_TURNS 100000ul
 #define UNKNOWN_FUNCTION 0x8600ff00u /* in the range of vendor-specific hypervisor services (DEN0028, 6.1) */
 
-extern char __text_start[], __user_start[], __user_end[], __image_end[], vectors[];
+extern char __text_start[], __user_start[], __user_end[], __image_end[], user_vectors[];
 
 void run_at_el0(u64 turns);
 
@@ -31,7 +32,7 @@ static u64 nanoseconds(void)
 }
 
 /* Identity mapping: what is code is read-only, what EL0 runs is not for EL1 to run, the rest of RAM is data. */
-static void enable_mmu(void)
+static u64 *enable_mmu(void)
 {
     u64 text = (u64)__text_start, user = (u64)__user_start, data = (u64)__user_end;
     u64 end = ((u64)__image_end + BLOCK_SIZE - 1) & ~(BLOCK_SIZE - 1);
@@ -42,6 +43,7 @@ static void enable_mmu(void)
     mmu_map(root, data, data, end - data, MAP_DATA);
     mmu_map(root, pl011_base, pl011_base, PAGE_SIZE, MAP_DEVICE);
     mmu_enable((u64)root, (u64)root);
+    return root;
 }
 
 static void read_bootargs(const void *blob, char *text, u32 size)
@@ -107,22 +109,37 @@ static void run_svc(u64 turns)
     report("svc", turns, started);
 }
 
+/* Is there an operation of this name? Then it has run. */
+static int run_operation(const char *name, u64 turns, u64 *root)
+{
+    const struct operation *operation = operation_table;
+    while (operation->name && !text_equal(name, operation->name))
+        operation++;
+    if (!operation->name)
+        return 0;
+    prepare_operations(root);
+    u64 started = nanoseconds();
+    operation->run(turns);
+    report(name, turns, started);
+    return 1;
+}
+
 void main(const void *tree)
 {
     char arguments[32] = "mixed";
     read_bootargs(tree ? tree : (const void *)RAM_BASE, arguments, sizeof(arguments));
     u64 number = split(arguments, 0);
     pl011_enable();
-    write_sysreg(vbar_el1, vectors);
+    write_sysreg(vbar_el1, user_vectors);
     write_sysreg(cpacr_el1, 3ul << 20); /* FPEN: FP at EL1 and EL0 */
-    enable_mmu();
+    u64 *root = enable_mmu();
     if (text_equal(arguments, "mixed"))
         run_mixed(number ? number : DEFAULT_ROUNDS);
     else if (text_equal(arguments, "hvc"))
         run_hvc(number ? number : DEFAULT_TURNS);
     else if (text_equal(arguments, "svc"))
         run_svc(number ? number : DEFAULT_TURNS);
-    else
-        print("bench: bootargs are mixed, hvc or svc, and a number\n");
+    else if (!run_operation(arguments, number ? number : DEFAULT_TURNS, root))
+        print("bench: bootargs are mixed, hvc, svc or an operation, and a number\n");
     psci_system_off();
 }

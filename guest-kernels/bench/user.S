@@ -15,9 +15,9 @@ user_done:                              // SP_EL1 is where run_at_el0 left it
         ldp     x29, x30, [sp], #16
         ret
 
-        .global vectors
+        .global user_vectors
         .balign 0x800
-vectors:
+user_vectors:
         .rept   8                       // nothing is expected from EL1
         .balign 0x80
         b       .

@@ -1,48 +1,34 @@
-"""Row `guest`: a whole C workload under the whole hypervisor, against the same object code on bare Unicorn.
+"""Rows `guest`, `guest-host`, `guest-qemu`, `guest-host-qemu`: a whole C workload under the whole hypervisor.
 
-Ours has its MMU on (two stages, our walk), a clock, a timer, preemption every 10 ms and a console. The peer has none of
-it: no translation, one mapping that is readable, writable and executable, no hooks. Both must come to the same checksum.
-QEMU's system emulator is a second peer where it is installed, without a bar: its time is that of a whole process.
+Ours has its MMU on (two stages, our walk), a clock, a timer, preemption every 10 ms and a console; time is virtual, or keeps
+up with the host's. The first peer, bare Unicorn with the same object code, has none of it: no translation, one mapping that
+is readable, writable and executable, no hooks. The second is QEMU's system emulator with the same image and its MMU on. All
+must come to the same checksum.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-from statistics import median
+from functools import partial
 
 from minivisor import guests
+from minivisor.bench import qemu
+from minivisor.bench.hosted import Hosted
 from minivisor.bench.pairs import Measured, Tell, around, timed
 from minivisor.bench.peers import BareGuest
-from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.persona import RAM, PersonaSettings
-from minivisor.hypervisor.scheduler import RoundRobin
-from minivisor.machine.board import Machine
-from minivisor.platform.image import load_image
 
-__all__ = ["HostedGuest", "measure", "persona_of"]
+__all__ = ["HostedGuest", "against_bare", "against_qemu", "host", "host_qemu", "virtual", "virtual_qemu"]
 
 ROUNDS = 26  # of the workload: the guest's own default
 HALF = 10_000_000  # virtual ns in which half a round is done, nearly
-SLICE = 10_000_000
-QEMU = "qemu-system-aarch64"
-PATIENCE = 120  # seconds
 
 
-def persona_of(bootargs: str, name: str = "bench") -> PersonaSettings:
-    """The bench guest with these orders."""
-    return PersonaSettings(name, bootargs=bootargs)
+class HostedGuest(Hosted):
+    """bench.elf under the hypervisor, from its first instruction to its end."""
 
-
-class HostedGuest:
-    """bench.elf under the hypervisor, in deterministic time."""
-
-    def __init__(self, rounds: int) -> None:
-        self.hypervisor, self._half = Hypervisor(Machine("a"), scheduler=RoundRobin(SLICE)), rounds * HALF
-        settings = persona_of(f"mixed {rounds}")
-        self.persona = self.hypervisor.add(settings, load_image(guests.path("bench"), RAM, settings.memory))
-        self.hypervisor.run(0)
+    def __init__(self, rounds: int, clock: str = "virtual") -> None:
+        super().__init__(f"mixed {rounds}", clock=clock)
+        self._half = rounds * HALF
 
     def first_half(self) -> None:
         self.hypervisor.run(self._half)
@@ -63,47 +49,64 @@ def _checksum(console: str) -> int:
     return int(found[1], 16)
 
 
-def _qemu(rounds: int, expected: int) -> float:
-    """Seconds of one QEMU process that runs the same guest. Raises RuntimeError when it computes anything else."""
-    board = [QEMU, "-M", "virt,gic-version=2", "-cpu", "cortex-a57", "-m", "64", "-nodefaults", "-display", "none"]
-    command = [*board, "-serial", "stdio", "-kernel", str(guests.path("bench")), "-append", f"mixed {rounds}"]
-    output = ""
-
-    def run() -> None:
-        nonlocal output
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
-        output = done.stdout
-
-    seconds = timed(run)
-    if _checksum(output) != expected:
-        raise RuntimeError(f"guest: {QEMU} computed another checksum: {output!r}")
-    return seconds
+def _instructions(work: int) -> tuple[int, int, Hosted]:
+    """How many the workload has, by a run in virtual time; the checksum it comes to; the hypervisor that ran it."""
+    ours = HostedGuest(work)
+    ours.hypervisor.run()
+    return ours.hypervisor.core.retired, ours.checksum, ours
 
 
-def measure(rounds: int, quick: bool, tell: Tell) -> Measured:
-    """Pairs in million instructions a second, of one count for both: what ours retired."""
-    work = 1 if quick else ROUNDS
-    pairs, qemu, installed, retired = [], [], shutil.which(QEMU) is not None, 0
-    for number in range(rounds):
-        ours, bare = HostedGuest(work), BareGuest(guests.path("bench-bare"), work)
-        mine, other = around((ours.first_half, ours.second_half), bare.run)
-        if ours.checksum != bare.checksum:
-            raise RuntimeError(f"guest: checksum {ours.checksum:#x} here and {bare.checksum:#x} on bare Unicorn")
-        retired = ours.hypervisor.core.retired
-        pairs.append((retired / mine / 1e6, retired / other / 1e6))
-        if installed:
-            qemu.append(retired / _qemu(work, ours.checksum) / 1e6)
-        tell((number + 1) / rounds)
+def _same(checksum: int, expected: int, where: str) -> None:
+    if checksum != expected:
+        raise RuntimeError(f"guest: checksum {checksum:#x} {where}, {expected:#x} was expected")
+
+
+def _detail(count: int, checksum: int, ours: Hosted) -> dict[str, object]:
     record = ours.hypervisor.core.record
-    detail = {
-        "instructions": retired,
-        "checksum": f"{ours.checksum:#x}",
-        "exits": dict(_exits(ours.hypervisor)),
-        "tlb_fills": int(record.fills),
-        "walks": int(record.walks),
-    }
-    return Measured(pairs, detail, {QEMU: median(qemu) if qemu else "absent: not installed"})
+    counters = {"tlb_fills": int(record.fills), "walks": int(record.walks)}
+    return {"instructions": count, "checksum": f"{checksum:#x}", "exits": dict(ours.exits_by_class()), **counters}
 
 
-def _exits(hypervisor: Hypervisor) -> list[tuple[str, int]]:
-    return [(str(row[0]), int(str(row[-1]))) for row in hypervisor.trace.exits_by_class().rows]
+def against_bare(clock: str, rounds: int, quick: bool, tell: Tell) -> Measured:
+    """Pairs in million instructions a second, of one count for both: what a run in virtual time retires."""
+    work, pairs = 1 if quick else ROUNDS, []
+    count, checksum, ours = _instructions(work)
+    for number in range(rounds):
+        ours, bare = HostedGuest(work, clock), BareGuest(guests.path("bench-bare"), work)
+        mine, other = around((ours.first_half, ours.second_half), bare.run)
+        _same(ours.checksum, checksum, "here")
+        _same(bare.checksum, checksum, "on bare Unicorn")
+        pairs.append((count / mine / 1e6, count / other / 1e6))
+        tell((number + 1) / rounds)
+    return Measured(pairs, _detail(count, checksum, ours))
+
+
+def against_qemu(clock: str, rounds: int, quick: bool, tell: Tell) -> Measured:
+    """The same pairs with QEMU. Its process starts outside its time; who goes first alternates."""
+    work, pairs = 1 if quick else ROUNDS, list[tuple[float, float | None]]()
+    count, checksum, ours = _instructions(work)
+
+    def mine() -> float:
+        nonlocal ours
+        ours = HostedGuest(work, clock)
+        seconds = timed(ours.hypervisor.run)
+        _same(ours.checksum, checksum, "here")
+        return count / seconds / 1e6
+
+    def other() -> float | None:
+        if not qemu.installed():
+            return None
+        done = qemu.run(f"mixed {work}")
+        _same(_checksum(done), checksum, f"on {qemu.NAME}")
+        return count / done.nanoseconds * 1e3
+
+    for number in range(rounds):
+        first = other() if number % 2 else None
+        value = mine()
+        pairs.append((value, first if number % 2 else other()))
+        tell((number + 1) / rounds)
+    return Measured(pairs, _detail(count, checksum, ours), None if qemu.installed() else qemu.ABSENT)
+
+
+virtual, host = partial(against_bare, "virtual"), partial(against_bare, "host")
+virtual_qemu, host_qemu = partial(against_qemu, "virtual"), partial(against_qemu, "host")

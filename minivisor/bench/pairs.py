@@ -26,12 +26,12 @@ Pair = tuple[float, float | None]
 class Measured:
     """pairs: (ours, peer) in the row's unit, peer None where it is absent.
 
-    detail: whatever else the row counted. extras: further peers without a bar, name -> value, or why it is absent.
+    detail: whatever else the row counted. not_run: which part was missing, so that there is no peer, or nothing at all.
     """
 
     pairs: Sequence[Pair]
     detail: dict[str, Any] = field(default_factory=dict)
-    extras: dict[str, float | str] = field(default_factory=dict)
+    not_run: str | None = None
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -2,7 +2,7 @@
 
     {"api": 1, "quick": false, "environment": {…}, "rows": [{"name", "title", "value", "unit", "peer", "peer_value",
      "ratio", "bar", "holds", "cost_model", "mmu", "samples": [[ours, peer], …], "noise": {"of", "min", "max"},
-     "extra_peers": {name: value or why it is absent}, "detail": {…}}]}
+     "not_run": null or which part was missing, "detail": {…}}]}
 
 `value`, `peer_value` and `ratio` are medians; `ratio` is value to peer, pair by pair. `holds` is null where there is no
 bar, nothing to hold against it (a part is absent), or a quick run, which is a test of the bench and no measurement.
@@ -23,9 +23,21 @@ from rich import box
 from rich.table import Table
 
 from minivisor.bench.pairs import Measured, median_ratio, ratios
-from minivisor.bench.rows import Bar, Row
+from minivisor.bench.rows import Row
 
-__all__ = ["Result", "as_json", "environment", "judge", "legend", "load_average", "table"]
+__all__ = [
+    "Result",
+    "as_json",
+    "environment",
+    "judge",
+    "legend",
+    "load_average",
+    "number",
+    "place",
+    "span",
+    "table",
+    "verdict",
+]
 
 API = 1
 COST_MODEL, MMU = "zero", "minivisor"  # the defaults, which every row is measured with
@@ -48,14 +60,8 @@ class Result:
     mmu: str | None
     samples: list[tuple[float, float | None]]
     noise: dict[str, Any]
-    extra_peers: dict[str, float | str]
+    not_run: str | None
     detail: dict[str, Any]
-
-
-def _words(bar: Bar | None) -> str | None:
-    if bar is None:
-        return None
-    return f"{bar.relation} {bar.limit:g}×" if bar.of == "ratio" else f"{bar.relation} {bar.limit:g}"
 
 
 def judge(row: Row, measured: Measured, quick: bool = False) -> Result:
@@ -64,7 +70,8 @@ def judge(row: Row, measured: Measured, quick: bool = False) -> Result:
     peers = [peer for _, peer in measured.pairs if peer is not None]
     value, ratio = median(ours) if ours else None, median_ratio(measured.pairs)
     of = row.bar.of if row.bar else "ratio"
-    judged, spread = (value, ours) if of == "value" else (ratio, ratios(measured.pairs))
+    judged: float | None = {"value": value, "ratio": ratio, "exits": measured.detail.get("exits_an_operation")}[of]
+    spread = ours if of == "value" else ratios(measured.pairs)
     return Result(
         name=row.name,
         title=row.title,
@@ -73,13 +80,17 @@ def judge(row: Row, measured: Measured, quick: bool = False) -> Result:
         peer=row.peer,
         peer_value=median(peers) if peers else None,
         ratio=ratio,
-        bar=_words(row.bar),
+        bar=None if row.bar is None else str(row.bar),
         holds=None if quick or row.bar is None or judged is None else row.bar.holds(judged),
         cost_model=COST_MODEL if row.guests else None,
         mmu=MMU if row.guests else None,
         samples=list(measured.pairs),
-        noise={"of": of, "min": min(spread, default=None), "max": max(spread, default=None)},
-        extra_peers=dict(measured.extras),
+        noise={
+            "of": "value" if of == "value" else "ratio",
+            "min": min(spread, default=None),
+            "max": max(spread, default=None),
+        },
+        not_run=measured.not_run,
         detail=dict(measured.detail),
     )
 
@@ -133,49 +144,56 @@ def as_json(results: list[Result], where: dict[str, Any], quick: bool) -> str:
     return json.dumps(whole, indent=1, ensure_ascii=False)
 
 
-def _number(value: float | None, unit: str = "") -> str:
+def number(value: float | None, unit: str = "") -> str:
+    """A number as short as it can be without saying less."""
     if value is None:
         return "absent"
     digits = f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.1 else f"{value:.3f}"
     return f"{digits} {unit}".rstrip()
 
 
-def _verdict(result: Result) -> str:
-    if result.bar is None:
-        return "no bar"
-    return {True: "[green]holds[/]", False: "[bold red]MISSED[/]", None: "not judged"}[result.holds]
+def _coloured(result: Result) -> str:
+    return {"holds": "[green]holds[/]", "MISSED": "[bold red]MISSED[/]", "NOT RUN": "[yellow]NOT RUN[/]"}.get(
+        said := verdict(result), said
+    )
 
 
-def _range(result: Result) -> str:
+def verdict(result: Result) -> str:
+    """holds, MISSED, NOT RUN (a part is missing), not judged, no bar."""
+    if result.holds is not None:
+        return "holds" if result.holds else "MISSED"
+    if result.not_run is not None:
+        return "NOT RUN"
+    return "no bar" if result.bar is None else "not judged"
+
+
+def span(result: Result) -> str:
+    """The extremes of what the bar is about."""
     low, high = result.noise["min"], result.noise["max"]
-    return "" if low is None else f"{_number(low)} … {_number(high)}" + ("×" if result.noise["of"] == "ratio" else "")
+    return "" if low is None else f"{number(low)} … {number(high)}" + ("×" if result.noise["of"] == "ratio" else "")
 
 
-def _against(value: float | None, extra: float | str) -> tuple[str, str]:
-    """(the peer's value, the ratio to it) of a further peer."""
-    if isinstance(extra, str) or value is None:
-        return "absent", ""
-    return _number(extra), f"{value / extra:.2f}×"
-
-
-def table(results: list[Result], where: dict[str, Any]) -> Table:
-    """For people. The caption says where and under what it was measured."""
+def place(where: dict[str, Any]) -> str:
+    """Where and under what it was measured; no name of a machine."""
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-    caption = (
+    return (
         f"{where['cpu']}, {where['cores']} cores, {where['system']}, Python {where['python']}, {versions}; "
         f"cost model {where['cost_model']}, MMU {where['mmu']}; load average {where['load_average']}"
     )
-    shown = Table(caption=caption, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def table(results: list[Result], where: dict[str, Any]) -> Table:
+    """For people."""
+    shown = Table(caption=place(where), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("row", "ours", "peer", "ratio", "range", "bar", ""):
         shown.add_column(heading, justify="right" if heading in ("ours", "peer", "ratio", "range") else "left")
     for one in results:
-        numbers = _number(one.value, one.unit), _number(one.peer_value), f"{one.ratio:.2f}×" if one.ratio else ""
-        shown.add_row(one.name, *numbers, _range(one), one.bar or "", _verdict(one))
-        for name, extra in one.extra_peers.items():
-            shown.add_row(f"  {name}", "", *_against(one.value, extra))
+        numbers = number(one.value, one.unit), number(one.peer_value), f"{one.ratio:.2f}×" if one.ratio else ""
+        shown.add_row(one.name, *numbers, span(one), one.bar or "", _coloured(one))
     return shown
 
 
 def legend(results: list[Result]) -> list[str]:
     """What each row measures, and against what."""
-    return [f"  [bold]{one.name}[/]: {one.title}; peer: {one.peer}" for one in results]
+    missing = [f"  [bold]{one.name}[/] NOT RUN: {one.not_run}" for one in results if one.not_run]
+    return missing + [f"  [bold]{one.name}[/]: {one.title}; peer: {one.peer}" for one in results]

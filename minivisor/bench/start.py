@@ -109,4 +109,4 @@ def memory(rounds: int, quick: bool, tell: Tell) -> Measured:
         if ours is not None:
             pairs.append((ours, peer))
         tell((number + 1) / rounds)
-    return Measured(pairs, {} if pairs else {"absent": "this system does not count peak resident memory"})
+    return Measured(pairs, not_run=None if pairs else "this system does not count peak resident memory")

@@ -9,7 +9,7 @@ dropped and filled again. The peer moves the engine's whole register file and no
 from __future__ import annotations
 
 from minivisor import guests
-from minivisor.bench.guest import persona_of
+from minivisor.bench.hosted import persona_of
 from minivisor.bench.pairs import Measured, Tell, interleave, timed
 from minivisor.bench.peers import BareContexts
 from minivisor.hypervisor.hypervisor import Hypervisor
@@ -50,12 +50,17 @@ class Turns:
     def switches(self) -> int:
         return len(self.hypervisor.trace.select(Kind.SWITCH))
 
+    @property
+    def exits(self) -> int:
+        return len(self.hypervisor.trace.select(Kind.EXIT))
+
 
 def measure(rounds: int, quick: bool, tell: Tell) -> Measured:
     """Pairs in µs a switch."""
     batch, contexts = QUICK_BATCH if quick else BATCH, BareContexts()
     two, one = Turns(2), Turns(1)
-    before, slices = two.switches, []
+    before, exits, slices = two.switches, two.exits, []
+    moved = int(two.hypervisor.core.record.moved)
 
     def ours() -> float:
         alone = one.slices(batch // 2)
@@ -68,5 +73,13 @@ def measure(rounds: int, quick: bool, tell: Tell) -> Measured:
     taken = two.switches - before
     if taken < rounds * batch * 0.9:
         raise RuntimeError(f"switch: {taken} world switches in {rounds * batch} slices; one in each was expected")
-    detail = {"switches": taken, "state_bytes": state_bytes(), "peer_bytes": contexts.size, "slice_ns": SLICE}
+    moved = int(two.hypervisor.core.record.moved) - moved
+    detail = {
+        "operations": taken,
+        "exits_an_operation": round((two.exits - exits) / taken, 4),
+        "state_bytes_an_operation": round(moved / taken, 1),
+        "architectural_state_bytes": state_bytes(),
+        "peer_bytes": contexts.size,
+        "slice_ns": SLICE,
+    }
     return Measured(pairs, {**detail, "slice_µs": sorted(slices)[len(slices) // 2]})

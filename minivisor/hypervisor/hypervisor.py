@@ -67,7 +67,8 @@ class Hypervisor:
         self.foreground: Persona | None = None
         self.clock = clock_named(clock, machine.core)
         extra = {"clock": clock}
-        self.trace = trace or Trace(Metadata(machine.board.name, self.cost.name, seed, machine.core.mmu, extra=extra))
+        metadata = Metadata(machine.board.name, self.cost.name, seed, machine.core.mmu, extra=extra)
+        self.trace = Trace(metadata) if trace is None else trace  # one that is empty counts as false
         self.interrupts = Interrupts(machine, self.trace)
         self._serial = PORTS[machine.board.uart](machine)
         self._stages, self._scheduler = stages, scheduler

@@ -120,6 +120,7 @@ class Core:
         v_at = int(self._address) + int(CORE.fields["v"][1])  # type: ignore[index]
         cp_size = self.record.cp.dtype.itemsize
         where = [reg_at + 8 * n for n in range(len(plain))] + [cp_at + cp_size * n for n in range(len(coded))]
+        self._vectors_at = len(where)
         self._ids = np.array(plain + coded + vectors, np.int32)
         self._values = np.array(where + [v_at + 16 * n for n in range(32)], np.uint64)
         self.record.batch_ids, self.record.batch_values = self._ids.ctypes.data, self._values.ctypes.data
@@ -158,6 +159,7 @@ class Core:
     def _batch(self, function: int, first: int, count: int) -> None:
         ids, values = self._ids.ctypes.data + 4 * first, self._values.ctypes.data + 8 * first
         status = _BATCH(int(function))(int(self.record.uc), ids, values, count)
+        self.words[WORD["moved"]] += 8 * (count + max(0, first + count - self._vectors_at))  # V0..V31 are twice as wide
         if status:
             raise EngineError(f"engine: a batch of {count} registers from {first} failed with status {status}")
 

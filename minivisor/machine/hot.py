@@ -22,6 +22,7 @@ Facts this module lives by (measured; see the test beside each):
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -30,7 +31,7 @@ import pathlib
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ __all__ = [
     "hot_parallel",
     "load32",
     "load64",
+    "on_cores",
     "prange",
     "record_at",
     "share",
@@ -256,6 +258,20 @@ else:
     def array_at(address: Any, length: Any) -> np.ndarray:
         """uint64[length] over the memory at a host address."""
         return _shared[int(address)]
+
+
+@contextlib.contextmanager
+def on_cores(count: int) -> Iterator[None]:
+    """Within it the `prange` loops of this thread use so many cores; interpreted there is one anyway."""
+    if not JIT:
+        yield
+        return
+    before = numba.get_num_threads()
+    numba.set_num_threads(count)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 _CTYPES: dict[str, Any] = {"u64": ctypes.c_uint64, "u32": ctypes.c_uint32, "void": None}

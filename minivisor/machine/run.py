@@ -34,6 +34,7 @@ UNDEFINED, PREFETCH_ABORT, DATA_ABORT = np.uint64(1), np.uint64(3), np.uint64(4)
 EC_SYSREG, EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = (np.uint64(ec) for ec in (0x18, 0x20, 0x22, 0x24))
 EXTERNAL_ABORT = np.uint64(0x10)
 S1PTW, WNR, CM, FNV = np.uint64(1 << 7), np.uint64(1 << 6), np.uint64(1 << 8), np.uint64(1 << 10)
+GENERAL_BYTES = np.uint64(34 * 8)
 EL1H_AARCH64 = np.uint64(1 << 32 | 0x5)  # as the engine keeps it
 PPI_MAINTENANCE = np.uint64(1 << 25)
 
@@ -65,6 +66,7 @@ def _write_back(core):  # type: ignore[no-untyped-def]
     if core.dirty != ZERO:
         call(core.reg_write_batch, core.uc, core.batch_ids, core.batch_values, np.uint64(34), ZERO)
         write_cp(core, CP.HCR_EL2, core.cp[CP.HCR_EL2].val)
+        core.moved += GENERAL_BYTES
         core.dirty = ZERO
 
 
@@ -246,6 +248,7 @@ def run(address):  # type: ignore[no-untyped-def]
         if core.reason == NONE and core.code_stale | core.stale_count != ZERO:
             core.reason = CODE
     read_general(core)
+    core.moved += GENERAL_BYTES
     return core.reason
 
 

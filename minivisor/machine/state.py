@@ -94,6 +94,7 @@ CORE = np.dtype(
                 ("fault_pc", _u8),
                 # ── counters outside the digest ──
                 *((name, _u8) for name in ("fills", "walks", "tlb_flushes", "entries_el1", "restarts")),
+                ("moved", _u8),  # bytes of registers between the engine and this record, for EL2
                 # ── the architectural TLB ──
                 ("regime_stale", _u8),
                 *(

@@ -182,7 +182,7 @@ def test_persona_refuses_a_framebuffer_that_is_not_its_memory(tmp_path: Path) ->
         machine.until("screen 0x0\r\n")
 
 
-@pytest.mark.parametrize("bootargs", ["mixed 1", "hvc 1000", "svc 1000"])
+@pytest.mark.parametrize("bootargs", ["mixed 1", "hvc 1000", "svc 1000", "eoi 1000", "timer 10"])
 def test_bench_does_what_bootargs_say(bootargs: str, tmp_path: Path) -> None:
     with Virt(guests.path("bench"), tmp_path, "-append", bootargs) as machine:
         machine.until(f"bench: {bootargs}, ")
