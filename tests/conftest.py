@@ -33,6 +33,7 @@ PROGRAMS = {
 }
 MODULES = {
     "jupyterlab": (("jupyterlab", "nbclient", "ipykernel"), "pip install -e .[notebooks]"),
+    "playwright": (("playwright", "axe_playwright_python"), "pip install -e .[dev]"),
     "ziglang": (("ziglang",), "pip install -e .[guests]"),
 }
 
