@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 __all__ = [
+    "PHYSICAL",
     "DeviceEvent",
     "ExitCause",
     "InputEvent",
@@ -37,6 +38,10 @@ class Kind(IntEnum):
     DEVICE = 14
     WALK = 15
     STEP = 16
+
+
+PHYSICAL = (Kind.STAGE2, Kind.WALK, Kind.STEP)
+"""Kinds that name physical addresses: these differ from board to board, and no guest can see them."""
 
 
 class Outcome(IntEnum):

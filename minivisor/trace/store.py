@@ -21,6 +21,7 @@ import numpy as np
 from minivisor.trace import file, kinds, records
 from minivisor.trace.digest import Digest
 from minivisor.trace.file import Document, Metadata
+from minivisor.trace.kinds import PHYSICAL
 from minivisor.trace.records import Kind, Record
 from minivisor.trace.row import DTYPE, NOBODY, ROW, Rows
 from minivisor.trace.table import Table
@@ -211,6 +212,12 @@ class Trace:
         so_far = self._hash.copy()
         so_far.update(np.frombuffer(self._buffer, DTYPE, self._at // ROW.size))
         return so_far.hexdigest(self.texts)
+
+    def guest_visible(self) -> str:
+        """As `digest`, over the kept records that name no physical address: equal on boards that no guest can tell apart."""
+        rows, visible = self.rows(), Digest()
+        visible.update(rows[~np.isin(rows["kind"], PHYSICAL)])
+        return visible.hexdigest(self.texts)
 
     # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

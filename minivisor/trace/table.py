@@ -50,7 +50,9 @@ class Table:
 
         caption = f"<caption>{escape(_text(self.title))}</caption>" if self.title else ""
         body = "".join(row(cells, "td") for cells in self._cells())
-        return f"<table>{caption}<thead>{row(list(map(_text, self.columns)), 'th')}</thead><tbody>{body}</tbody></table>"
+        return (
+            f"<table>{caption}<thead>{row(list(map(_text, self.columns)), 'th')}</thead><tbody>{body}</tbody></table>"
+        )
 
 
 def _text(cell: object) -> str:
