@@ -72,7 +72,10 @@ class Hypervisor:
         self.interrupts = Interrupts(machine, self.trace)
         self._serial = PORTS[machine.board.uart](machine)
         self._stages, self._scheduler = stages, scheduler
-        self._loaded: VirtualCpu | None = None
+        self._loaded: VirtualCpu | None = None  # in the core
+        self._running: VirtualCpu | None = None  # its slice is not over
+        self._inside: VirtualCpu | None = None  # its list registers are filled
+        self._since = self._event = 0
         self._inputs: list[tuple[int, int, Persona, int]] = []
         self._sequence = 0
         self.preempt = self.events_changed = False
@@ -159,6 +162,7 @@ class Hypervisor:
         """A key for a persona's console at a virtual time, now unless given: an entry of the input log."""
         self._sequence += 1
         heapq.heappush(self._inputs, (max(at or 0, self.now), self._sequence, persona, byte))
+        self.events_changed = True
 
     # ── the loop ──
 
@@ -168,16 +172,20 @@ class Hypervisor:
         return any(persona.status == "running" for persona in self.personas)
 
     def run(self, until: int = NEVER) -> int:
-        """Run all personas until virtual time `until` in ns, or until none is left. Returns the virtual time."""
+        """Run all personas until virtual time `until` in ns, or until none is left. Returns the virtual time.
+
+        A run in pieces is the same run: a slice that `until` cuts in two goes on with the next call, as if nothing had been.
+        """
         while self.now < until and self.alive:
-            self._deliver_inputs()
-            choice = self._choose()
-            if choice is not None:
-                vcpu, slice_ = choice
-                self._switch_to(vcpu)
-                self._run_slice(vcpu, slice_, until)
-            elif not self._idle(until):
-                break
+            if self._running is None:
+                self._deliver_inputs()
+                choice = self._choose()
+                if choice is None:
+                    if not self._idle(until):
+                        break
+                    continue
+                self._begin_slice(*choice)
+            self._go_on(until)
         return self.now
 
     def _choose(self) -> tuple[VirtualCpu, int] | None:
@@ -222,6 +230,7 @@ class Hypervisor:
     def put_away(self) -> VirtualCpu | None:
         """Take the loaded vCPU out of the core."""
         vcpu = self._loaded
+        self._leave_guest()
         if vcpu is not None:
             vcpu.state = vcpu.persona.stages.save(self.core)
             vcpu.serror = bool(self.core.read("HCR_EL2") & HCR_VSE)
@@ -229,34 +238,63 @@ class Hypervisor:
             self._loaded = None
         return vcpu
 
-    def _run_slice(self, vcpu: VirtualCpu, slice_: int, until: int) -> None:
-        started = self.now
-        self.core.write("CNTHP_CVAL_EL2", (started + slice_) // TICK)
+    def _begin_slice(self, vcpu: VirtualCpu, slice_: int) -> None:
+        self._switch_to(vcpu)
+        self._running, self._since = vcpu, self.now
+        self.core.write("CNTHP_CVAL_EL2", (self.now + slice_) // TICK)
         self.core.write("CNTHP_CTL_EL2", 1)
         self.machine.gic.deactivate(HYP_TIMER)
         self.preempt, self.events_changed = False, True
+
+    def _go_on(self, until: int) -> None:
+        """Run the vCPU whose slice it is, until the slice is over or `until` is reached."""
+        vcpu = self._running
+        assert vcpu is not None
         while vcpu.status == "ready" and not self.preempt:
             if self.events_changed:
-                horizon, self.events_changed = min(until, self._next_event()), False
-            self.interrupts.enter(vcpu)
-            reason = self.core.run(self.clock.horizon(horizon))
-            self.interrupts.leave(vcpu)
-            self.clock.catch_up()
-            if reason == SYNC:
-                self._dispatch.synchronous(vcpu)
-            elif reason == IRQ:
-                self._dispatch.interrupt(vcpu)
-            elif reason == FIXED_POINT:
-                self.stop(vcpu, StopReason.FIXED_POINT, "it takes the same exception at its own vector for ever")
-            elif reason == AARCH32:
-                self.stop(vcpu, StopReason.HANDLER, "it returned to AArch32, which this core does not have")
-            elif reason == HORIZON and self.now >= until:
-                break
-            else:
-                self._deliver_inputs()
-                self.events_changed = True
+                self._event, self.events_changed = self._next_event(), False
+            reason = self._run_guest(vcpu, min(until, self._event))
+            if reason == HORIZON and until <= self.now < self._event:
+                self._charge(vcpu)
+                return
+            self._leave_guest()
+            self._after(reason, vcpu)
             self._wake_siblings(vcpu)
-        vcpu.consumed += self.now - started
+        self._leave_guest()
+        self._charge(vcpu)
+        self._running = None
+
+    def _run_guest(self, vcpu: VirtualCpu, horizon: int) -> int:
+        if not self._inside:
+            self.interrupts.enter(vcpu)
+        reason = self.core.run(self.clock.horizon(horizon), resume=self._inside is not None)
+        self._inside = vcpu
+        self.clock.catch_up()
+        return reason
+
+    def _leave_guest(self) -> None:
+        """EL2 has the core: what the guest did to its list registers goes back into the vGIC."""
+        if self._inside is not None:
+            self.interrupts.leave(self._inside)
+            self._inside = None
+
+    def _charge(self, vcpu: VirtualCpu) -> None:
+        vcpu.consumed += self.now - self._since
+        self._since = self.now
+
+    def _after(self, reason: int, vcpu: VirtualCpu) -> None:
+        """What the core came back for."""
+        if reason == SYNC:
+            self._dispatch.synchronous(vcpu)
+        elif reason == IRQ:
+            self._dispatch.interrupt(vcpu)
+        elif reason == FIXED_POINT:
+            self.stop(vcpu, StopReason.FIXED_POINT, "it takes the same exception at its own vector for ever")
+        elif reason == AARCH32:
+            self.stop(vcpu, StopReason.HANDLER, "it returned to AArch32, which this core does not have")
+        else:
+            self._deliver_inputs()
+            self.events_changed = True
 
     def _wake_siblings(self, vcpu: VirtualCpu) -> None:
         """Whatever this vCPU just did may be what another one of its persona waits for: an SGI, a line, a completion."""

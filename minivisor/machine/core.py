@@ -262,13 +262,14 @@ class Core:
 
     # ── running ──
 
-    def run(self, horizon: int = 1 << 61) -> int:
+    def run(self, horizon: int = 1 << 61, resume: bool = False) -> int:
         """Run the loaded vCPU until EL2 is needed or virtual time reaches `horizon` ns. Returns SYNC, IRQ, HORIZON
-        FIXED_POINT or AARCH32.
+        FIXED_POINT or AARCH32. resume: go on after HORIZON as if there had been no return; else it is one, as by ERET.
 
         Raises EngineError when the engine stops for a reason that no guest can cause.
         """
         self.words[WORD["horizon"]] = horizon
+        self.words[WORD["resumed"]] = resume
         if self.words[DIRTY_AT] & WRITE_SYSTEM:
             self._write_back()
         reason: int = run(self._address)

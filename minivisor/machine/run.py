@@ -226,7 +226,9 @@ def run(address):  # type: ignore[no-untyped-def]
     core = core_at(address)
     core.reason = NONE
     _write_back(core)
-    _forget_exclusive(core)
+    if core.resumed == ZERO:
+        _forget_exclusive(core)
+    core.resumed = ZERO
     while core.reason == NONE:
         if core.fixed_point != ZERO:  # of this vCPU: seen before anything else can take the core away from it, and once
             core.fixed_point, core.reason = ZERO, FIXED_POINT
