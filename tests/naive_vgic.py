@@ -18,7 +18,8 @@ IDLE = 256
 class Gic:
     """One CPU's interrupts. `edge` ids latch, others follow `lines`; SGIs (below 16) are {id: senders}.
 
-    queue: ids that are pending and not active, in the order in which they became so.
+    queue: ids that are pending and not active, in the order in which they became so. group: of an id, 0 unless given.
+    forwarded: groups that the distributor lets through; let_through: those that the CPU interface does.
     """
 
     def __init__(self, edge: set[int], priority: dict[int, int]) -> None:
@@ -30,6 +31,8 @@ class Gic:
         self.active: list[tuple[int, int]] = []
         self.dropped: list[tuple[int, int]] = []
         self.queue: list[int] = []
+        self.group: dict[int, int] = {}
+        self.forwarded, self.let_through = {0, 1}, {0, 1}
 
     def settle(self) -> None:
         """Bring the queue up to date; to be called after each single change."""
@@ -41,7 +44,9 @@ class Gic:
     def pending(self) -> list[int]:
         """Ids that could be acknowledged now, most urgent first, of equals the first to come."""
         running = min((self.priority[intid] for intid, _ in self.active), default=IDLE)
-        ready = [intid for intid in self.queue if intid in self.enabled and self.priority[intid] < running]
+        groups = self.forwarded & self.let_through
+        listed = [intid for intid in self.queue if intid in self.enabled and self.group.get(intid, 0) in groups]
+        ready = [intid for intid in listed if self.priority[intid] < running]
         return sorted(ready, key=lambda intid: self.priority[intid])
 
     def acknowledge(self) -> tuple[int, int]:
@@ -75,12 +80,14 @@ class ListRegisterInterface:
     """GICV over list registers: acknowledge, complete, and the maintenance interrupts.
 
     running: the priorities taken and not dropped (GICH_APR). control: GICH_HCR as EL2 set it. eoi_count: of this run.
+    groups: those that the guest has enabled.
     """
 
     def __init__(self) -> None:
         self.registers: list[ListRegister] = []
         self.running: list[int] = []
         self.control = self.eoi_count = 0
+        self.groups = {0, 1}
 
     def enter(self, registers: Sequence[ListRegister], control: int) -> None:
         """EL2 filled the list registers. A maintenance interrupt that is there from the start would never let the guest run."""
@@ -89,7 +96,8 @@ class ListRegisterInterface:
 
     def acknowledge(self) -> tuple[int, int]:
         running = self.running[-1] if self.running else IDLE
-        ready = [(r.priority, n) for n, r in enumerate(self.registers) if r.state == 1 and r.priority < running]
+        mine = [(n, r) for n, r in enumerate(self.registers) if r.group in self.groups]
+        ready = [(r.priority, n) for n, r in mine if r.state == 1 and r.priority < running]
         if not ready:
             return SPURIOUS, 0
         n = min(ready)[1]
@@ -113,8 +121,10 @@ class ListRegisterInterface:
         return self.registers[n].eoi_maintenance and self.registers[n].state == 0
 
     def maintenance(self) -> bool:
-        """UIE: at most one list register in use. LRENPIE: an EOI found none. NPIE: none is pending (IHI 0048B, 5.3.1)."""
+        """UIE: at most one list register in use. LRENPIE: an EOI found none. NPIE: none is pending. Bits 4 and 6: a group is
+        enabled, 5 and 7: it is not (IHI 0048B, 5.3.1)."""
         underflow = self.control & 2 and sum(r.state != 0 for r in self.registers) <= 1
         not_present = self.control & 4 and self.eoi_count
         none_pending = self.control & 8 and not any(r.state == 1 for r in self.registers)
-        return bool(underflow or not_present or none_pending)
+        changed = any(self.control >> 4 + 2 * group + (group not in self.groups) & 1 for group in (0, 1))
+        return bool(underflow or not_present or none_pending or changed)

@@ -79,9 +79,11 @@ class Interrupts:
         self.look(vcpu)
         if not vgic.busy(vcpu.number):
             return
-        registers, spilled = vgic.enter(vcpu.number, self._count)
+        groups = self._words[VMCR_AT] & 0b11  # GICH_VMCR.VMGrp0En and VMGrp1En
+        registers, spilled = vgic.enter(vcpu.number, self._count, groups)
         self._interface.write_list_registers(map(self._encode, registers))
-        self._words[HCR_AT] = maintenance(registers, spilled) | self._traps
+        held_back = vgic.held_back(vcpu.number, groups)
+        self._words[HCR_AT] = maintenance(registers, spilled, groups, held_back) | self._traps
         self._listed = registers
         for slot, register in enumerate(registers):
             if register.state == 1:

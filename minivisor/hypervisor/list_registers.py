@@ -35,7 +35,7 @@ __all__ = ["EMPTY", "HCR_EN", "POLICIES", "flush", "flush_keep_active", "fold", 
 EMPTY = ListRegister(intid=SPURIOUS)
 """A list register that holds nothing, and has held nothing that was completed: unlike one all zero, it is not SGI 0."""
 
-HCR_EN, HCR_UIE, HCR_LRENPIE, HCR_NPIE = 1, 2, 4, 8  # GICH_HCR (IHI 0048B, 5.3.1)
+HCR_EN, HCR_UIE, HCR_LRENPIE, HCR_NPIE, HCR_VGRP0EIE, HCR_VGRP0DIE = 1, 2, 4, 8, 16, 32  # GICH_HCR (IHI 0048B, 5.3.1)
 
 Chosen = tuple[tuple[ListRegister, ...], tuple[Irq, ...]]
 
@@ -84,18 +84,29 @@ def _in_turn(irq: Irq) -> Irq:
     return replace(irq, pending=False, level=True) if irq.active and irq.pending else irq
 
 
-def maintenance(registers: Sequence[ListRegister], spilled: Sequence[Irq]) -> int:
+def maintenance(
+    registers: Sequence[ListRegister], spilled: Sequence[Irq], groups: int = 0, held_back: int = 0
+) -> int:
     """GICH_HCR for these list registers: what should bring us back while something is spilled (IHI 0048B, 5.3.1).
 
     One pending interrupt outside comes in when no listed one is pending any more (NPIE); for several it pays to refill
     earlier, when at most one list register is in use (UIE): unless that is so from the start, which would never end.
-    Active ones outside are completed by an EOI that finds no list register (LRENPIE).
+    Active ones outside are completed by an EOI that finds no list register (LRENPIE). A group that the guest enables may
+    have interrupts held back (VGrp0EIE, VGrp1EIE); one that it disables leaves room for others (VGrp0DIE, VGrp1DIE).
+
+    groups: that its CPU interface lets through, held_back: those of the others with something pending; one bit each.
     """
     outside = sum(irq.pending and not irq.active for irq in spilled)
     control = HCR_EN | (HCR_NPIE if outside else 0)
     if outside > 1 and sum(register.state != 0 for register in registers) > 1:
         control |= HCR_UIE
+    control |= _group_bits(held_back, HCR_VGRP0EIE) | (_group_bits(groups, HCR_VGRP0DIE) if outside else 0)
     return control | (HCR_LRENPIE if any(irq.active for irq in spilled) else 0)
+
+
+def _group_bits(groups: int, first: int) -> int:
+    """The bits of GICH_HCR for groups, one bit each: Group 1's is two above Group 0's."""
+    return (groups & 1 | (groups & 2) << 1) * first
 
 
 def _entry(irq: Irq) -> ListRegister:

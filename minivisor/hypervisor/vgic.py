@@ -139,23 +139,30 @@ class Vgic:
         """Might `pending` return anything? Cheap, for the many world entries where it does not."""
         return bool(self._busy[cpu] or self._busy[self.cpus])
 
-    def pending(self, cpu: int) -> list[Irq]:
-        """What wants a list register of this vCPU, most urgent first; equals in their turn."""
+    def pending(self, cpu: int, groups: int = 0b11) -> list[Irq]:
+        """What wants a list register of this vCPU, most urgent first; equals in their turn. groups: see `enter`."""
         busy = sorted(chain(self._busy[cpu].values(), self._busy[self.cpus].values()), key=lambda each: each.turn)
-        wanting = (self._wanting(interrupt, cpu) for interrupt in busy)
+        wanting = (self._wanting(interrupt, cpu, groups) for interrupt in busy)
         return sorted((irq for irq in wanting if irq is not None), key=list_registers.urgency)
 
     def signals(self, cpu: int) -> bool:
         """Is there something new for this vCPU: what ends a WFI."""
         return any(irq.pending for irq in self.pending(cpu))
 
-    def enter(self, cpu: int, count: int) -> tuple[tuple[ListRegister, ...], tuple[Irq, ...]]:
+    def held_back(self, cpu: int, groups: int) -> int:
+        """Groups, one bit each, in which something pends that must not be listed before the guest enables its group."""
+        busy = chain(self._busy[cpu].values(), self._busy[self.cpus].values())
+        found = {each.group for each in busy if each.pending and each.enabled and self.forwards(each)}
+        return sum(1 << group for group in found if not groups >> group & 1)
+
+    def enter(self, cpu: int, count: int, groups: int = 0b11) -> tuple[tuple[ListRegister, ...], tuple[Irq, ...]]:
         """Flush before the guest runs: (list registers, spilled). count: how many list registers there are.
 
-        While something is spilled, a maintenance interrupt should bring us back here: `list_registers.maintenance`.
+        groups: those that its CPU interface lets through, one bit each; others would only be in the way. While something is
+        spilled, a maintenance interrupt should bring us back here: `list_registers.maintenance`.
         """
-        registers, spilled = self._flush(self.pending(cpu), (EMPTY,) * count)
-        groups = 0
+        registers, spilled = self._flush(self.pending(cpu, groups), (EMPTY,) * count)
+        grouped = 0
         outside = [(irq.priority, self.interrupt(irq.intid, cpu)) for irq in spilled if irq.active]
         self._outside[cpu] = [each for _, each in sorted(outside, key=itemgetter(0)) if each is not None]
         for register in registers:
@@ -163,8 +170,8 @@ class Vgic:
             if register.state and interrupt is not None:
                 self._flight[cpu].append((interrupt, interrupt.latch))
                 _take(interrupt, register)
-                groups |= interrupt.group
-        return tuple(map(partial(self._grouped, cpu), registers)) if groups else registers, spilled
+                grouped |= interrupt.group
+        return tuple(map(partial(self._grouped, cpu), registers)) if grouped else registers, spilled
 
     def _grouped(self, cpu: int, register: ListRegister) -> ListRegister:
         """The group is not for a policy to choose: it says whether the guest takes an IRQ or a FIQ."""
@@ -204,8 +211,9 @@ class Vgic:
         """Does the distributor forward its group?"""
         return bool(self.enabled >> interrupt.group & 1)
 
-    def _wanting(self, interrupt: Interrupt, cpu: int) -> Irq | None:
-        pending = interrupt.pending and interrupt.enabled and self.forwards(interrupt)
+    def _wanting(self, interrupt: Interrupt, cpu: int, groups: int) -> Irq | None:
+        through = bool(groups >> interrupt.group & 1) and self.forwards(interrupt)
+        pending = interrupt.pending and interrupt.enabled and through
         if interrupt.active:
             return self._active(interrupt, pending) if interrupt.intid < PRIVATE or interrupt.holder == cpu else None
         if not pending:

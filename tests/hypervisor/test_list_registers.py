@@ -31,6 +31,15 @@ def some(rng, count):
     ]
 
 
+def test_groups_that_are_held_back_or_could_make_room_say_when_they_change():
+    """GICH_HCR: VGrp0EIE 4, VGrp0DIE 5, VGrp1EIE 6, VGrp1DIE 7 (IHI 0048B, 5.3.1)."""
+    full, waiting = [ListRegister(1, 40)], [Irq(41, 0)]
+    assert [maintenance([EMPTY], [], 0, held_back) for held_back in range(4)] == [1, 1 | 1 << 4, 1 | 1 << 6, 1 | 5 << 4]
+    assert [maintenance(full, waiting, groups) for groups in range(4)] == [9, 9 | 1 << 5, 9 | 1 << 7, 9 | 5 << 5]
+    assert maintenance(full, [], 3) == 1
+    assert maintenance(full, [replace(waiting[0], active=True, pending=False)], 3) == 1 | 4
+
+
 @pytest.mark.parametrize("count", [1, 2, 4, 16])
 def test_64_pending_into_any_number_of_list_registers(count):
     rng = random.Random(count)

@@ -15,13 +15,16 @@ FORWARDED = {27, 30, 40}  # with LR.HW: the physical interrupt, not a maintenanc
 
 
 class Rig:
-    """One vCPU, run in the way the hypervisor does it, beside the controller without list registers."""
+    """One vCPU, run in the way the hypervisor does it, beside the controller without list registers.
 
-    def __init__(self, seed, count, policy="kvm"):
+    grouped: interrupts of both groups, which the guest and its distributor switch on and off.
+    """
+
+    def __init__(self, seed, count, policy="kvm", affinity=False, grouped=False):
         rng = self.rng = random.Random(seed)
         self.count = count
-        self.vgic = Vgic(8, flush=POLICIES[policy])
-        self.vgic.enabled = True
+        self.vgic = Vgic(8, flush=POLICIES[policy], affinity=affinity)
+        self.vgic.enabled = 3
         priority = {intid: rng.randrange(32) << 3 for intid in IDS}
         edge = {intid for intid in IDS if intid < 16 or (intid >= 32 and rng.random() < 0.5)}
         self.naive = Gic(edge, priority)
@@ -29,6 +32,7 @@ class Rig:
         for intid in IDS:
             irq = self.vgic.interrupt(intid, 0)
             irq.priority, irq.edge, irq.enabled = priority[intid], intid in edge, True
+            irq.group = self.naive.group[intid] = rng.randrange(2) if grouped else 0
         for intid in FORWARDED:
             self.vgic.forward(intid, intid)
         self.guest = ListRegisterInterface()
@@ -36,11 +40,26 @@ class Rig:
         self.enter()
 
     def enter(self):
-        registers, spilled = self.vgic.enter(0, self.count)
+        groups = sum(1 << group for group in self.guest.groups)
+        registers, spilled = self.vgic.enter(0, self.count, groups)
         listed = [r.intid for r in registers if r.state]
         assert len(set(listed)) == len(listed)
         assert not {irq.intid for irq in spilled} & set(listed)
-        self.guest.enter(registers, maintenance(registers, spilled))
+        assert all(r.group == self.naive.group[r.intid] for r in registers if r.state)
+        self.guest.enter(registers, maintenance(registers, spilled, groups, self.vgic.held_back(0, groups)))
+
+    def switch_groups(self):
+        """The guest enables and disables groups at its CPU interface, which is no exit unless EL2 wants to know."""
+        self.guest.groups = self.naive.let_through = {group for group in (0, 1) if self.rng.random() < 0.7}
+        if self.guest.maintenance():
+            self.again()
+
+    def switch_forwarding(self):
+        """GICD_CTLR."""
+        self.exit()
+        self.vgic.enabled = self.rng.choice((0, 1, 2, 3, 3, 3))
+        self.naive.forwarded = {group for group in (0, 1) if self.vgic.enabled >> group & 1}
+        self.enter()
 
     def exit(self):
         self.vgic.leave(0, self.guest.registers, self.guest.eoi_count)
@@ -57,7 +76,10 @@ class Rig:
         running = min((naive.priority[intid] for intid, _ in naive.active), default=256)
         urgent = [intid for intid in IDS if naive.priority[intid] < running]
         intid = rng.choice(urgent if urgent and rng.random() < 0.5 else IDS)
-        if intid < 16:
+        if intid < 16 and self.vgic.affinity:
+            self.vgic.send(intid, rng.randrange(8), 1)
+            naive.latched.add(intid)
+        elif intid < 16:
             sender = rng.randrange(8)
             self.vgic.send(intid, sender, 1)
             naive.senders.setdefault(intid, set()).add(sender)
@@ -116,6 +138,23 @@ def test_random_schedules_of_64_interrupts(seed, count, policy):
     rig.finish(lambda: (rig.acknowledge(), rig.complete()))
     assert len(rig.handled) > 80
     assert rig.deepest > 1, "some preempted others"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("count", [1, 2, 4, 16])
+@pytest.mark.parametrize("affinity", [False, True])
+def test_two_groups_neither_in_the_others_way(affinity, count, policy):
+    """A group that its CPU interface holds back takes no list register from the other, and comes when it is enabled."""
+    rig = Rig(count, count, policy, affinity, grouped=True)
+    actions = [rig.happen, rig.acknowledge, rig.complete, rig.again, rig.switch_groups, rig.switch_forwarding]
+    for _ in range(900):
+        rig.rng.choices(actions, [6, 6, 3, 1, 1, 0.3])[0]()
+    rig.guest.groups = rig.naive.let_through = {0, 1}
+    rig.exit()
+    rig.vgic.enabled, rig.naive.forwarded = 3, {0, 1}
+    rig.enter()
+    rig.finish(lambda: (rig.acknowledge(), rig.complete()))
+    assert {rig.naive.group[intid] for intid in rig.handled} == {0, 1} and len(rig.handled) > 60
 
 
 @pytest.mark.parametrize("policy", POLICIES)

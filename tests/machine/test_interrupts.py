@@ -52,6 +52,21 @@ def test_an_interrupt_from_every_level(mmu: str, pstate: int, offset: int) -> No
     assert rig.read("SP_EL0") == (0x1000,)
 
 
+FIQ_EN, GROUPS = 1 << 3, 3
+
+
+@pytest.mark.parametrize(("control", "group", "offset"), [(0, 0, 0x280), (FIQ_EN, 0, 0x300), (FIQ_EN, 1, 0x280)])
+def test_group_0_is_a_fiq_if_the_guest_wants_that(mmu: str, control: int, group: int, offset: int) -> None:
+    """GICV_CTLR.FIQEn; each line wakes only its own mask (IHI 0048B, 5.5.1)."""
+    for masked in (0, 1 << 6, 1 << 7):
+        gicv = Interface(mmu, lr(40, group=group), control=GROUPS | control)
+        gicv.rig.start(a64.NOP, a64.HVC(7), pstate=EL1H & ~(3 << 6) | masked)
+        if masked == (1 << 6 if offset == 0x300 else 1 << 7):
+            assert gicv.rig.hvc() == 7
+        else:
+            assert gicv.rig.vector() == offset
+
+
 def test_the_vector_base_has_no_low_bits(mmu: str) -> None:
     """VBAR_EL1 bits 10:0 are RES0: they read as zero, and neither an exception nor a virtual interrupt goes there."""
     gicv = Interface(mmu)

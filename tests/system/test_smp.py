@@ -52,12 +52,14 @@ def test_every_check_holds_for_any_number_of_cpus(cpus: int) -> None:
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3, 8])
-@pytest.mark.parametrize("mmu", ["minivisor", "unicorn"])
-def test_every_check_holds_on_a_gicv3(mmu: str, cpus: int) -> None:
-    """SGIs by affinity, one exit each; acknowledged and completed by system registers, no exit."""
-    hypervisor = Hypervisor(Machine("b", mmu))
+def test_every_check_holds_on_a_gicv3(cpus: int) -> None:
+    """SGIs by affinity, one exit each; acknowledged and completed by system registers, no exit. On either engine."""
+    hypervisor, other = Hypervisor(Machine("b")), Hypervisor(Machine("b", "unicorn"))
     persona = add(hypervisor, cpus, gic=3)
-    hypervisor.run(100_000_000)
+    add(other, cpus, gic=3)
+    for each in (hypervisor, other):
+        each.run(100_000_000)
+    assert hypervisor.trace.digest() == other.trace.digest()
     assert persona.console.decode().startswith(f"smp: {cpus} CPU")
     assert lines(persona) == LINES
     traps = hypervisor.trace.select(Kind.EXIT)
