@@ -27,8 +27,8 @@ class RTC(IntEnum):
     PCELL_ID = 0xFF0  # 4 registers, one byte each
 
 
-PERIPHERAL_ID = bytes((0x31, 0x10, 0x04, 0x00, 0x0D, 0xF0, 0x05, 0xB1))
-"""RTCPeriphID0 to 3 (part 0x031, designer 0x41, revision 0), then RTCPCellID0 to 3."""
+PERIPHERAL_ID = bytes((0x31, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1))
+"""RTCPeriphID0 to 3 (part 0x031, designer 0x41, revision 1: r1p3), then RTCPCellID0 to 3."""
 
 
 class RTCCR(Register, width=32, source="DDI 0224B, 3.3.4 RTCCR"):

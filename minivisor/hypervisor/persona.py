@@ -217,7 +217,7 @@ class Persona:
         for address, content, _size in self.image.pieces:
             self.span(address, len(content))[:] = np.frombuffer(content, np.uint8)
         tree = self._device_tree()
-        self.span(RAM, len(tree))[:] = np.frombuffer(tree, np.uint8)
+        self.span(self.image.tree, len(tree))[:] = np.frombuffer(tree, np.uint8)
         self.machine.core.code_changed()
         self.machine.core.tlbi_vmid(self.vmid)
         self._make_quiet()
@@ -225,7 +225,7 @@ class Persona:
         self.status, self.report = "running", ""
         for vcpu in self.vcpus:
             vcpu.status = "off"
-        self.vcpus[0].reset(self.image.entry, RAM, now)
+        self.vcpus[0].reset(self.image.entry, self.image.tree, now)
 
     def _make_quiet(self) -> None:
         self.vgic.load(self._new_vgic().state())

@@ -16,13 +16,15 @@ from elftools.construct.core import ConstructError
 from elftools.elf.elffile import ELFFile
 
 from minivisor.errors import GuestImageError
-from minivisor.platform.linux_image import ALIGNMENT, header, unpacked
+from minivisor.platform import linux_image
+from minivisor.platform.linux_image import ALIGNMENT, unpacked
 
-__all__ = ["FLAT_OFFSET", "Image", "load_image", "with_initrd"]
+__all__ = ["FLAT_OFFSET", "TREE_ROOM", "Image", "load_image", "with_initrd"]
 
 FLAT_OFFSET = 0x8_0000  # where the arm64 boot protocol puts a flat image, from the start of RAM
 LARGEST = 1 << 30  # bytes of a file: debug information may be larger than RAM, but not by any amount
-TREE_ROOM = 0x1_0000  # bytes at the start of RAM, for the device tree
+TREE_ROOM = 0x1_0000  # bytes for the device tree, at the start of RAM
+FLAT_ROOM = 1 << 20  # or, for a flat image, at least so far behind its last byte
 EM_AARCH64 = "EM_AARCH64"
 
 
@@ -30,12 +32,13 @@ EM_AARCH64 = "EM_AARCH64"
 class Image:
     """pieces: (intermediate physical address, bytes, size in memory; the rest is zero). entry: where vCPU 0 starts.
 
-    initrd: where its RAM disk begins, and the address after it.
+    tree: where its device tree goes, with TREE_ROOM. initrd: where its RAM disk begins, and the address after it.
     """
 
     name: str
     entry: int
     pieces: tuple[tuple[int, bytes, int], ...]
+    tree: int
     initrd: tuple[int, int] | None = None
 
 
@@ -45,7 +48,7 @@ def load_image(source: str | Path, ram_base: int, ram_size: int) -> Image:
     data = unpacked(path, _read(path))
     if not data:
         raise GuestImageError(f"guest image: {path} is empty; an ELF for AArch64, an Image or a flat binary was expected")
-    image = _parse_elf(path, data) if data[:4] == b"\x7fELF" else _parse_binary(path, data, ram_base)
+    image = _parse_elf(path, data, ram_base) if data[:4] == b"\x7fELF" else _parse_binary(path, data, ram_base, ram_size)
     for address, _content, size in image.pieces:
         if not ram_base <= address <= address + size <= ram_base + ram_size:
             raise GuestImageError(
@@ -61,7 +64,7 @@ def with_initrd(image: Image, source: str | Path, ram_base: int, ram_size: int) 
     """The same image with an initial RAM disk behind it. Raises GuestImageError when that cannot be read or does not fit."""
     path = Path(source)
     data = _read(path)
-    end = max(address + size for address, _content, size in image.pieces)
+    end = max(image.tree + TREE_ROOM, *(address + size for address, _content, size in image.pieces))
     start = -(-end // ALIGNMENT) * ALIGNMENT
     room = max(ram_base + ram_size - start, 0)
     if not data or len(data) > room:
@@ -72,13 +75,20 @@ def with_initrd(image: Image, source: str | Path, ram_base: int, ram_size: int) 
     return replace(image, pieces=(*image.pieces, (start, data, len(data))), initrd=(start, start + len(data)))
 
 
-def _parse_binary(path: Path, data: bytes, ram_base: int) -> Image:
-    """An Image goes where its header says, from the first 2 MiB boundary that leaves the device tree alone."""
-    linux = header(path, data)
-    offset, size = (FLAT_OFFSET, len(data)) if linux is None else linux
-    if offset < TREE_ROOM:
-        offset += ALIGNMENT
-    return Image(path.name, ram_base + offset, ((ram_base + offset, data, size),))
+def _parse_binary(path: Path, data: bytes, ram_base: int, ram_size: int) -> Image:
+    """An Image goes where its header says, from the first 2 MiB boundary that leaves the device tree alone.
+
+    A flat file does not say how much it needs behind its last byte, for a stack or for data that are zero: its tree keeps
+    away from there, as kvm-unit-tests expect, if RAM is large enough.
+    """
+    linux = linux_image.header(path, data)
+    if linux is None:
+        end = ram_base + FLAT_OFFSET + len(data)
+        tree = -(-(end + FLAT_ROOM) // ALIGNMENT) * ALIGNMENT
+        tree = tree if tree + TREE_ROOM <= ram_base + ram_size else ram_base
+        return Image(path.name, ram_base + FLAT_OFFSET, ((ram_base + FLAT_OFFSET, data, len(data)),), tree)
+    start = ram_base + linux.text_offset + (ALIGNMENT if linux.text_offset < TREE_ROOM else 0)
+    return Image(path.name, start, ((start, data, linux.size),), ram_base)
 
 
 def _read(path: Path) -> bytes:
@@ -104,7 +114,7 @@ def _check_apart(path: Path, segments: list[dict[str, int]]) -> None:
         end = segment["p_paddr"] + segment["p_memsz"]
 
 
-def _parse_elf(path: Path, data: bytes) -> Image:
+def _parse_elf(path: Path, data: bytes, ram_base: int) -> Image:
     try:
         elf = ELFFile(io.BytesIO(data))
         header = elf.header
@@ -137,7 +147,7 @@ def _parse_elf(path: Path, data: bytes) -> Image:
         raise GuestImageError(
             f"guest image: {path} has nothing to load (no PT_LOAD segment); AArch64 ET_EXEC was expected"
         )
-    return Image(path.name, _physical_entry(header["e_entry"], segments), pieces)
+    return Image(path.name, _physical_entry(header["e_entry"], segments), pieces, ram_base)
 
 
 def _piece(path: Path, data: bytes, segment: dict[str, int]) -> tuple[int, bytes, int]:

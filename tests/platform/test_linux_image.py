@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from minivisor.errors import GuestImageError
-from minivisor.platform.image import load_image, with_initrd
+from minivisor.platform.image import TREE_ROOM, load_image, with_initrd
 
 RAM, SIZE, MIB = 0x4000_0000, 64 << 20, 1 << 20
 
@@ -67,12 +67,12 @@ def test_whole_sections_are_no_complaint(tmp_path):
 
 
 @pytest.mark.parametrize("kernel", [image(), b"\0" * 100], ids=["Image", "flat"])
-def test_the_ram_disk_goes_to_the_next_2_mib_behind_the_kernel(tmp_path, kernel):
+def test_the_ram_disk_goes_to_the_next_2_mib_behind_kernel_and_tree(tmp_path, kernel):
     loaded = load(tmp_path, kernel)
     (tmp_path / "disk").write_bytes(b"disk")
     start, end = with_initrd(loaded, tmp_path / "disk", RAM, SIZE).initrd
-    _at, _content, size = loaded.pieces[0]
-    assert start % (2 * MIB) == 0 and 0 <= start - (loaded.entry + size) < 2 * MIB and end - start == 4
+    before = max(loaded.entry + loaded.pieces[0][2], loaded.tree + TREE_ROOM)
+    assert start % (2 * MIB) == 0 and 0 <= start - before < 2 * MIB and end - start == 4
 
 
 @pytest.mark.parametrize("size", [0, 59 * MIB])
@@ -86,3 +86,10 @@ def test_a_ram_disk_that_cannot_be_there_is_refused(tmp_path, size):
 def test_a_ram_disk_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(GuestImageError, match="cannot be read"):
         with_initrd(load(tmp_path, image()), tmp_path / "nothing", RAM, SIZE)
+
+
+@pytest.mark.parametrize(("length", "tree"), [(100, RAM + 2 * MIB), (MIB, RAM + 4 * MIB), (62 * MIB, RAM)])
+def test_the_tree_keeps_away_from_what_a_flat_image_may_use_behind_its_end(tmp_path, length, tree):
+    """kvm-unit-tests put their stack there, and insist that the tree is above it."""
+    assert load(tmp_path, b"\1" * length).tree == tree
+    assert load(tmp_path, image()).tree == RAM

@@ -33,7 +33,7 @@ def test_it_counts_seconds_of_virtual_time(rtc, clock):
         clock.now = now
         assert rtc.read(DR, 4) == 1_300_000_000 + seconds
     assert rtc.read(CR, 4) == 1
-    assert [rtc.read(0xFE0 + 4 * n, 4) for n in range(8)] == [0x31, 0x10, 0x04, 0x00, 0x0D, 0xF0, 0x05, 0xB1]
+    assert [rtc.read(0xFE0 + 4 * n, 4) for n in range(8)] == [0x31, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1]
 
 
 def test_loading_sets_the_counter_and_it_wraps(rtc, clock):
