@@ -115,6 +115,9 @@ def keep(hypervisor: Hypervisor, png: Path | None, trace: Path | None) -> None:
         except OSError as problem:
             raise OptionError(fault("--png", f"{png} ({problem.strerror})", "a file that can be written")) from None
     if trace is not None:
+        from minivisor.phone.replay import mark_end
+
+        mark_end(hypervisor.trace, hypervisor.now)
         hypervisor.trace.save(trace)
 
 

@@ -14,11 +14,13 @@ from minivisor.errors import OptionError, fault
 
 if TYPE_CHECKING:
     from minivisor.phone.phone import Phone
+    from minivisor.phone.replay import Replay
     from minivisor.phone.session import Step
 
 __all__ = ["command"]
 
 HEADLESS = "1s"
+DIFFERENT = 1  # exit status of a replay that was another run
 EPILOG = """\b
 Live, the phone is on the left: Tab brings the other persona to the front, keys go to whoever is there,
 F1 explains, F2 saves a picture, F10 or Ctrl-C ends. Both kernels obey some capital letters: S computes,
@@ -29,12 +31,14 @@ Examples:
   minivisor phone --personal Ada,teal --work "Ada at work,#3b5ba9"
   minivisor phone --headless --for 2s --png phone.png --trace phone.trace
   minivisor phone --headless --type hello@300ms --switch 600ms --type P@800ms --json
+  minivisor phone --headless --for 2s --trace a.trace && minivisor phone --replay a.trace
   minivisor phone --scheduler mine.py:Mine          a policy of your own (class with next(now, vcpus))
   minivisor phone --cost-model kvm-arm-2016         the same, and time passes in EL2 too
 
 \b
 At the end: a summary (times, CPU shares, exits by class, the trace's digest) and the report of any persona
-that was stopped. Exit status 0, also then; 2 for an option or a file of yours, with one line that says why."""
+that was stopped. Exit status 0, also then; 1 for a replay that was another run; 2 for an option or a file of yours,
+with one line that says why."""
 
 
 @click.command(epilog=EPILOG)
@@ -47,10 +51,13 @@ that was stopped. Exit status 0, also then; 2 for an option or a file of yours, 
 @click.option("--type", "typed", multiple=True, metavar="[WHO:]TEXT[@TIME]",
               help="Type at a virtual time, for personal, work, or whoever is in front.")  # fmt: skip
 @click.option("--switch", "switches", multiple=True, metavar="TIME", help="Press Tab at a virtual time.")
+@click.option("--replay", type=click.Path(path_type=Path), metavar="TRACE",
+              help="Run again what --trace saved, with the same options, and compare.")  # fmt: skip
 @output_options
 @machine_options
-def command(headless: bool, duration: str | None, typed: tuple[str, ...], switches: tuple[str, ...],
-            png: Path | None, trace: Path | None, as_json: bool, **options: Any) -> None:  # fmt: skip
+@click.pass_context
+def command(context: click.Context, /, headless: bool, duration: str | None, typed: tuple[str, ...], switches: tuple[str, ...],
+            png: Path | None, trace: Path | None, as_json: bool, replay: Path | None, **options: Any) -> None:  # fmt: skip
     """Boot the personal and the work persona and watch the phone: its screen, who is in front, what each costs.
 
     Two operating systems, each with a kernel of its own, on one simulated Arm core under the hypervisor. Where there
@@ -58,17 +65,44 @@ def command(headless: bool, duration: str | None, typed: tuple[str, ...], switch
     from minivisor.phone.units import parse_duration
 
     writable(png, trace)
-    if not headless and not _terminal():
+    if not (headless or replay or _terminal()):
         click.echo(f"phone: no terminal here, so headless, for {duration or HEADLESS} (see --headless)", err=True)
         headless = True
     limit = parse_duration(duration or HEADLESS) if headless or duration else None
     script = _script(typed, switches, limit)
+    recorded = _recorded(replay, script, duration) if replay else None
     with own_parts(options):
         phone = _build(options)
-        phone.session.plan(script)
-        _headless(phone, limit or 0) if headless else _live(phone, limit)
+        phone.session.plan(recorded.steps if recorded else script)
+        if recorded:
+            recorded.check(phone.hypervisor)
+            _headless(phone, recorded.end)
+        else:
+            _headless(phone, limit or 0) if headless else _live(phone, limit)
     keep(phone.hypervisor, png, trace)
     report(phone.summary(), as_json)
+    if recorded:
+        context.exit(_compare(recorded, phone))
+
+
+def _recorded(file: Path, script: list[Step], duration: str | None) -> Replay:
+    """The recording to play; it brings its own script and its own end."""
+    from minivisor.phone.replay import Replay
+    from minivisor.trace.store import Trace
+
+    if script or duration:
+        raise OptionError(fault("--replay", "--type, --switch or --for too", "the recording's own keys and end"))
+    return Replay(Trace.load(file))
+
+
+def _compare(recorded: Replay, phone: Phone) -> int:
+    """Say whether it was the same run. Returns the exit status."""
+    found = recorded.compare(phone.hypervisor)
+    if found is None:
+        click.echo("replay: the same run, record by record", err=True)
+        return 0
+    click.echo(f"replay: another run\n{found.table() if found.number >= 0 else found.describe()}", err=True)
+    return DIFFERENT
 
 
 def _terminal() -> bool:

@@ -30,10 +30,10 @@ ESCAPES = {r"\n": "\r", r"\r": "\r", r"\t": "\t", r"\\": "\\"}  # Enter sends a 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Step:
-    """at: virtual ns. text: keys to type; None is Tab. side: whose console, by index; None is whoever is in front."""
+    """at: virtual ns. text: keys, bytes as they are; None is Tab. side: whose console, by index; None is the front one's."""
 
     at: int
-    text: str | None = None
+    text: str | bytes | None = None
     side: int | None = None
 
 
@@ -92,4 +92,5 @@ class Session:
         if step.text is None:
             self.switch()
         else:
-            self.type(step.text.encode(), None if step.side is None else self.hypervisor.personas[step.side])
+            keys = step.text if isinstance(step.text, bytes) else step.text.encode()
+            self.type(keys, None if step.side is None else self.hypervisor.personas[step.side])
