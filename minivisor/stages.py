@@ -227,6 +227,10 @@ class Core(Protocol):
 
     def write(self, name: str, value: int) -> None: ...
 
+    def read_many(self, names: Sequence[str]) -> dict[str, int]: ...
+
+    def write_many(self, values: Mapping[str, int]) -> None: ...
+
 
 class Tables(Protocol):
     """What a stage-2 builder may do: read and write descriptors, get a zeroed table page, invalidate a page's entries."""

@@ -47,11 +47,10 @@ REGISTERS = tuple(name for group in GROUPS.values() for name in group)
 
 def save(core: Core) -> State:
     """The registers of the vCPU that ran on `core`, by architectural name."""
-    return {name: core.read(name) for name in REGISTERS}
+    return core.read_many(REGISTERS)
 
 
 def load(core: Core, state: State) -> None:
     """Make `core` this vCPU. Its exclusive monitor is cleared: a store-exclusive must not pair with another's load."""
-    for name in REGISTERS:
-        core.write(name, state.get(name, 0))
+    core.write_many({name: state.get(name, 0) for name in REGISTERS})
     core.write("CLREX", 0)

@@ -7,6 +7,8 @@ TLB entries. Registers move in batches, lazily: a run brings back the general re
 from __future__ import annotations
 
 import ctypes
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -64,6 +66,18 @@ class SystemRegisters(Protocol):
     def read(self, name: str) -> int | None: ...
 
     def write(self, name: str, value: int) -> bool: ...
+
+
+@functools.cache
+def _places(names: tuple[str, ...], level: int) -> tuple[tuple[str, int], ...]:
+    """Which word holds each register of 64 bits while SP is that of `level`; the other bank is where it always is."""
+    known = AT_ONCE | LATER | {name: AT_ONCE["SP"] for name, bank in BANKED.items() if bank == level}
+    return tuple((name, known[name]) for name in names if name not in VECTORS)
+
+
+@functools.cache
+def _vectors(names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    return tuple((name, VECTORS[name]) for name in names if name in VECTORS)
 
 
 class Core:
@@ -156,15 +170,16 @@ class Core:
         """The board's own system registers are reached by name like all others."""
         self._attached = registers
 
-    def _batch(self, function: int, first: int, count: int) -> None:
-        ids, values = self._ids.ctypes.data + 4 * first, self._values.ctypes.data + 8 * first
-        status = _BATCH(int(function))(int(self.record.uc), ids, values, count)
+    def _batch(self, function: str, first: int, count: int) -> None:
+        words = self.words
+        ids, values = words[WORD["batch_ids"]] + 4 * first, words[WORD["batch_values"]] + 8 * first
+        status = _BATCH(words[WORD[function]])(words[WORD["uc"]], ids, values, count)
         self.words[WORD["moved"]] += 8 * (count + max(0, first + count - self._vectors_at))  # V0..V31 are twice as wide
         if status:
             raise EngineError(f"engine: a batch of {count} registers from {first} failed with status {status}")
 
     def _read_all(self) -> None:
-        self._batch(self.record.reg_read_batch, 0, len(self._ids))
+        self._batch("reg_read_batch", 0, len(self._ids))
         self._stale = False
 
     def read(self, name: str) -> int:
@@ -207,6 +222,30 @@ class Core:
             words[at] = value & MASK64
         words[DIRTY_AT] |= WRITE_SYSTEM
 
+    def read_many(self, names: Sequence[str]) -> dict[str, int]:
+        """The same as `read` of each, names known, in one go: a world switch asks for a hundred."""
+        if self._stale:
+            self._read_all_but_general()
+        words = self.words
+        found = {name: words[at] for name, at in _places(tuple(names), self._stack_level())}
+        return found | {name: words[at] | words[at + 1] << 64 for name, at in _vectors(tuple(names))}
+
+    def write_many(self, values: Mapping[str, int]) -> None:
+        """The same as `write` of each, PSTATE first, in one go."""
+        if self._stale:
+            self._read_all_but_general()
+        words, names = self.words, tuple(values)
+        if "PSTATE" in values:
+            self._select_stack(values["PSTATE"])
+            words[AT_ONCE["PSTATE"]] = values["PSTATE"]
+        if any(words[LATER[name]] != values[name] for name in REGIME if name in values):
+            words[DIRTY_AT] |= WRITE_REGIME
+        for name, at in _places(names, self._stack_level()):
+            words[at] = values[name] & MASK64
+        for name, at in _vectors(names):
+            words[at], words[at + 1] = values[name] & MASK64, values[name] >> 64 & MASK64
+        words[DIRTY_AT] |= WRITE_GENERAL | WRITE_SYSTEM
+
     def _word_of(self, name: str) -> int:
         """Where a system register is: the stack pointer in use is SP, not its own bank."""
         if BANKED.get(name) == self._stack_level():
@@ -246,16 +285,16 @@ class Core:
         words[DIRTY_AT] |= WRITE_SYSTEM
 
     def _read_all_but_general(self) -> None:
-        self._batch(self.record.reg_read_batch, len(GENERAL), len(self._ids) - len(GENERAL))
+        self._batch("reg_read_batch", len(GENERAL), len(self._ids) - len(GENERAL))
         self._stale = False
 
     def _write_back(self) -> None:
         """Everything EL2 changed beyond the general registers; those by encoding go last, they rebuild the flags."""
         if self.words[DIRTY_AT] & WRITE_SYSTEM:
             plain, coded = len(REG_NAMES), len(CP_NAMES)
-            self._batch(self.record.reg_write_batch, plain + coded, 32)
-            self._batch(self.record.reg_write_batch, 0, plain + coded)
-            self.record.regime_stale = 1
+            self._batch("reg_write_batch", plain + coded, 32)
+            self._batch("reg_write_batch", 0, plain + coded)
+            self.words[WORD["regime_stale"]] = 1
         if self.words[DIRTY_AT] & WRITE_REGIME:  # an MSR would have done this in the engine; a register write does not
             engine.flush_tlb(self.uc)
             self.words[DIRTY_AT] &= ~WRITE_REGIME
@@ -311,7 +350,7 @@ class Core:
 
     def load_vmid(self, vmid: int) -> None:
         """Entries of this VMID are the ones in reach from now on (VTTBR_EL2.VMID, eight bits)."""
-        self.record.vmid = vmid
+        self.words[WORD["vmid"]] = vmid
 
     def tlbi_ipa(self, ipa: int) -> None:
         """TLBI IPAS2E1 and the VMALLE1 that must follow it, for the loaded VMID."""

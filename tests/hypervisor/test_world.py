@@ -37,6 +37,13 @@ class DictionaryCore:
             assert name in self.registers
             self.registers[name] = value
 
+    def read_many(self, names):
+        return {name: self.read(name) for name in names}
+
+    def write_many(self, values):
+        for name, value in values.items():
+            self.write(name, value)
+
 
 def test_the_list_is_what_el1_owns():
     assert sorted(REGISTERS) == sorted(OWNED)

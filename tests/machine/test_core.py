@@ -278,3 +278,17 @@ def test_a_core_has_one_to_sixteen_list_registers() -> None:
         with pytest.raises(EngineError, match=f"core: {count} list registers"):
             Core(memory, GICV, list_registers=count)
     assert int(Core(memory, GICV, list_registers=16).record.lr_count) == 16
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_at_once_are_the_same_as_one_by_one(rig: Rig, seed: int) -> None:
+    """Both ways on one core, across changes of the stack pointer in use; and what was written is what the guest finds."""
+    wanted = values(rig, seed)
+    rig.load([a64.NOP, a64.HVC(1)])
+    rig.core.code_changed()
+    rig.core.write_many(wanted)
+    assert {name: rig.core.read(name) for name in NAMES} == wanted == rig.core.read_many(NAMES)
+    assert rig.hvc() == 1
+    found = rig.core.read_many(NAMES)
+    assert found == {name: rig.core.read(name) for name in NAMES}
+    assert {name for name in NAMES if found[name] != wanted[name]} <= {"PC", "HCR_EL2"}
