@@ -43,6 +43,7 @@ MASK64 = (1 << 64) - 1
 WRITE_GENERAL, WRITE_SYSTEM, WRITE_REGIME = 1, 2, 4
 REGIME = frozenset({"SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1"})  # what Unicorn's own TLB does not tell apart
 REG_AT, DIRTY_AT = WORD["reg"], WORD["dirty"]
+CODE_STALE_AT, STALE_COUNT_AT = WORD["code_stale"], WORD["stale_count"]
 GENERAL = REG_NAMES[:34]  # X0..X30, SP, PC, PSTATE: what a run brings back
 CP_WORDS, CP_VALUE = 4, 3  # a cell of `cp` is four words, its value the last
 
@@ -147,6 +148,7 @@ class Core:
         record.ram, record.ram_base, record.ram_words = hot.share(memory.words), memory.base, memory.words.size
         record.gicv_base = gicv_base
         self._code_pages = np.zeros(-(-memory.size // (64 * PAGE)), np.uint64)
+        self._code_bits = memoryview(self._code_pages)  # the same words, as integers
         record.code_pages, record.code_words = hot.share(self._code_pages), self._code_pages.size
         engine.map_memory(self.uc, memory.base, memory.bytes)
         engine.map_device(self.uc, gicv_base, GICV_SIZE, read_gicv.address, write_gicv.address, int(self._address))
@@ -311,6 +313,8 @@ class Core:
         self.words[WORD["resumed"]] = resume
         if self.words[DIRTY_AT] & WRITE_SYSTEM:
             self._write_back()
+        if self.words[CODE_STALE_AT] | self.words[STALE_COUNT_AT]:
+            self._drop_stale_code()
         reason: int = run(self._address)
         while reason == CODE:
             self._drop_stale_code()
@@ -382,24 +386,37 @@ class Core:
     def code_changed(self) -> None:
         """Translated code may be stale: a loader or a new owner wrote pages that held code. Everything is dropped."""
         words = self.words
-        words[WORD["code_stale"]] = words[WORD["stale_count"]] = 0
+        words[CODE_STALE_AT] = words[STALE_COUNT_AT] = 0
         self.uc.ctl_flush_tb()
         self._code_pages[:] = 0
         engine.flush_tlb(self.uc)
 
+    def written(self, pa: int, size: int) -> None:
+        """A device wrote RAM: what was translated from those pages is dropped before the next instruction.
+
+        Only our walk notes which pages those are. On Unicorn's own everything goes.
+        """
+        if self.mmu == "unicorn":
+            self.words[CODE_STALE_AT] = 1
+            return
+        first, last = (pa - self.memory.base) // PAGE, (pa + size - 1 - self.memory.base) // PAGE
+        for page in range(first, last + 1):
+            if self._code_bits[page >> 6] >> (page & 63) & 1:
+                page_changed(self.record, np.uint64(self.memory.base + page * PAGE))
+
     def _drop_stale_code(self) -> None:
-        """What the guest said it changed (`code_pages`): those pages, or everything."""
+        """What the guest said it changed (`code_pages`), or a device wrote: those pages, or everything."""
         words = self.words
-        if words[WORD["code_stale"]]:
+        if words[CODE_STALE_AT]:
             self.code_changed()
             return
         words[WORD["window"]] = 1
-        for n in range(words[WORD["stale_count"]]):
+        for n in range(words[STALE_COUNT_AT]):
             at = int(WINDOW) + PAGE * n
             self.uc.ctl_remove_cache(at, at + PAGE)
             page = (words[WORD["stale_page"] + n] - self.memory.base) // PAGE
             self._code_pages[page >> 6] &= np.uint64(~(1 << (page & 63)) & MASK64)
-        words[WORD["window"]] = words[WORD["stale_count"]] = 0
+        words[WORD["window"]] = words[STALE_COUNT_AT] = 0
         engine.flush_tlb(self.uc)
 
 

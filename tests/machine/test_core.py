@@ -15,7 +15,7 @@ from minivisor.machine.hooks import fill_tlb
 from minivisor.machine.memory import PhysicalMemory
 from minivisor.machine.state import CP_NAMES, REG_NAMES
 from tests.machine import a64
-from tests.machine.rig import CODE, DATA, EL0T, EL1H, EL1T, GICV, HCR, RAM, S1_RW, SCTLR, VECTORS, VTCR, Rig
+from tests.machine.rig import CODE, DATA, EL0T, EL1H, EL1T, GICV, HCR, RAM, S1_RW, SCTLR, SIZE, VECTORS, VTCR, Rig
 
 
 @pytest.fixture(params=["minivisor", "unicorn"])
@@ -169,6 +169,27 @@ def test_code_the_host_writes_needs_to_be_announced(rig: Rig) -> None:
     rig.core.code_changed()
     rig.core.write("PC", CODE)
     assert rig.hvc() == 2
+
+
+def test_code_that_a_device_writes_runs_and_other_code_is_kept(rig: Rig) -> None:
+    rig.start(a64.HVC(1))
+    rig.start(a64.HVC(3), at=CODE + 0x1000)
+    assert rig.hvc() == 3
+    rig.core.write("PC", CODE)
+    assert rig.hvc() == 1
+    rig.load([a64.HVC(2)])
+    rig.load([a64.HVC(4)], CODE + 0x1000)
+    rig.core.written(CODE - 8, 12)  # two pages, the second with code
+    rig.core.written(DATA, 4096)
+    rig.core.write("PC", CODE)
+    assert rig.hvc() == 2
+    rig.core.write("PC", CODE + 0x1000)
+    assert rig.hvc() == (4 if rig.mmu == "unicorn" else 3)  # nobody said that page was written
+    for n in range(5, 40):  # again and again, and over more pages than are remembered one by one
+        rig.load([a64.HVC(n)])
+        rig.core.written(RAM, SIZE)
+        rig.core.write("PC", CODE)
+        assert rig.hvc() == n
 
 
 @pytest.mark.parametrize("invalidate", ["IC IVAU", "IC IALLU", "IC IALLUIS"])
