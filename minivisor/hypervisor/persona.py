@@ -8,13 +8,14 @@ What a persona sees is the fixed virtual platform (DESIGN, "The virtual platform
                  or, on a GICv3 board and if wanted, a GICv3: `platform.gic`
     0x0900_0000  PL011 UART, SPI 1          emulated
     0x0901_0000  PL031 RTC, SPI 2           emulated
+    0x0A00_0000  virtio, 32 slots           emulated; SPI 16 + n
     0x4000_0000  RAM                        the persona's own pages; device tree first, framebuffer last
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -37,6 +38,11 @@ from minivisor.platform.bus import Bus
 from minivisor.platform.guest_tree import Framebuffer, guest_tree
 from minivisor.platform.image import Image
 from minivisor.platform.rtc import Rtc
+from minivisor.platform.virtio.console import Console
+from minivisor.platform.virtio.device import Device
+from minivisor.platform.virtio.memory import GuestMemory
+from minivisor.platform.virtio.slots import BASE as VIRTIO
+from minivisor.platform.virtio.slots import WINDOW, Slots
 from minivisor.stages import Stages
 from minivisor.trace.recorder import Recorder
 from minivisor.trace.store import Trace
@@ -85,6 +91,7 @@ class Persona:
     """One guest on one machine.
 
     pa: where its RAM is in physical memory. status: "off" or "running"; `report` says why it ended, when it did not choose to.
+    devices: virtio devices, the first in slot 0. With a console among them, that one gets the keys.
     """
 
     def __init__(
@@ -98,6 +105,7 @@ class Persona:
         first_vcpu: int,
         seed: int,
         trace: Trace,
+        devices: Sequence[Device] = (),
     ) -> None:
         if settings.gic > machine.board.gic:
             board = f"board {machine.board.name!r} has a GICv{machine.board.gic}; see `minivisor boards`"
@@ -107,6 +115,7 @@ class Persona:
         self.owner = ledger.register(settings.name)
         self.console, self.report, self.status = bytearray(), "", "off"
         self.on_output: Callable[[int], None] = lambda _byte: None
+        self.on_device_fault: Callable[[str], None] = lambda _words: None
         self.weight, self.seed = settings.weight, seed
         self.counter_offset = 0
         self.keys: deque[int] = deque()  # typed, but not yet on the line
@@ -117,6 +126,7 @@ class Persona:
         self.stages = stages(self)
         self.decode = lru_cache(DECODED)(self.stages.decode)  # pure, and the same few exits come again and again
         self._make_devices()
+        self._make_virtio(devices)
         self._make_stage2(pool)
 
     @property
@@ -144,6 +154,16 @@ class Persona:
         """EOImode of the vCPU that is loaded."""
         return bool(self.machine.core.words[VMCR_AT] & EOI_MODE)
 
+    def _make_virtio(self, devices: Sequence[Device]) -> None:
+        core = self.machine.core
+        ram = memoryview(self.machine.memory.span(self.pa, self.settings.memory))  # type: ignore[arg-type]
+        memory = GuestMemory(RAM, ram, lambda ipa, size: core.written(self.pa + ipa - RAM, size))
+        self.virtio = Slots(devices, memory, lambda: core.now, lambda words: self.on_device_fault(words))
+        self.bus.add(VIRTIO, WINDOW, self.virtio)
+        self.take_key: Callable[[int], object] = self.keys.append
+        for console in (device for device in devices if isinstance(device, Console)):
+            self.take_key, console.transmit = console.receive, self._transmit
+
     def _make_stage2(self, pool: int) -> None:
         memory = self.machine.memory
         self.tables = MemoryTables(memory.bytes, memory.base, pool, TABLE_PAGES, tlbi=self._tlbi)
@@ -167,6 +187,7 @@ class Persona:
         self.stage2.unmap(gic.GICC, PAGE)
         self._tlbi_all()
         self._ledger.release(self.owner, self.pa, self.settings.memory)
+        self.virtio.close()
 
     def _tlbi(self, ipa: int) -> None:
         """Invalidate by IPA under this persona's VMID, whoever is loaded. TLBI by IPA drops whole blocks, as hardware does."""
@@ -230,6 +251,7 @@ class Persona:
     def _make_quiet(self) -> None:
         self.vgic.load(self._new_vgic().state())
         self.uart.load(Pl011().state())
+        self.virtio.reset()
         self.keys.clear()
 
     def power_off(self, report: str = "") -> None:
@@ -252,6 +274,7 @@ class Persona:
             initrd=self.image.initrd,
             seed=self.seed,
             gic=settings.gic,
+            virtio=len(self.virtio.transports),
         )
 
     def affinity(self, number: int) -> int | None:
@@ -272,13 +295,13 @@ class Persona:
         """Keys into the UART as far as it has room, and device lines into the vGIC."""
         while self.keys and self.uart.room > 0:
             self.uart.receive(self.keys.popleft())
-        for intid, level in ((UART_SPI, self.uart.interrupt), (RTC_SPI, self.rtc.interrupt)):
+        for intid, level in ((UART_SPI, self.uart.interrupt), (RTC_SPI, self.rtc.interrupt), *self.virtio.lines()):
             if level != self.vgic.line(intid, 0):
                 self.vgic.set_line(intid, level)
 
     def next_event(self, now: int) -> int | None:
         """When a device or a timer of a vCPU that is not loaded will raise its line by itself, in ns; None for never."""
-        deadlines = [self.rtc.deadline]
+        deadlines = [self.rtc.deadline, self.virtio.deadline]
         deadlines += [vcpu.timers(now)[2] for vcpu in self.vcpus if vcpu.status == "waiting"]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -298,8 +321,9 @@ class Persona:
         return woken
 
     def can_wake(self, now: int) -> bool:
-        """Is there any event source left that could end a WFI: a timer, the clock, or a key?"""
+        """Is there any event source left that could end a WFI: a timer, the clock, a key, a device that hears from outside?"""
         if any(vcpu.status == "ready" for vcpu in self.vcpus) or self.next_event(now) is not None:
             return True
-        uart = self.vgic.interrupt(UART_SPI, 0)
-        return uart is not None and self.vgic.forwards(uart) and uart.enabled and self.uart.listening
+        awaited = [UART_SPI] * self.uart.listening + self.virtio.listening
+        interrupts = filter(None, (self.vgic.interrupt(intid, 0) for intid in awaited))
+        return any(interrupt.enabled and self.vgic.forwards(interrupt) for interrupt in interrupts)

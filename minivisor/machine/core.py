@@ -148,7 +148,7 @@ class Core:
         record.ram, record.ram_base, record.ram_words = hot.share(memory.words), memory.base, memory.words.size
         record.gicv_base = gicv_base
         self._code_pages = np.zeros(-(-memory.size // (64 * PAGE)), np.uint64)
-        self._code_bits = memoryview(self._code_pages)  # the same words, as integers
+        self._code_bits = memoryview(self._code_pages)  # type: ignore[arg-type]  # the same words, as integers
         record.code_pages, record.code_words = hot.share(self._code_pages), self._code_pages.size
         engine.map_memory(self.uc, memory.base, memory.bytes)
         engine.map_device(self.uc, gicv_base, GICV_SIZE, read_gicv.address, write_gicv.address, int(self._address))

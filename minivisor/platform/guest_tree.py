@@ -14,9 +14,12 @@ import hashlib
 from dataclasses import dataclass
 
 from minivisor.arch.psci import Function
+from minivisor.arch.virtio import SLOT_SIZE
 from minivisor.platform.devicetree import Node, Value, cells, flatten
 from minivisor.platform.distributor_v3 import REDISTRIBUTOR
 from minivisor.platform.gic import GICC, GICD, GICR, V2_FRAME, V3_FRAME
+from minivisor.platform.virtio.slots import BASE as VIRTIO
+from minivisor.platform.virtio.slots import FIRST_SPI
 
 __all__ = ["Framebuffer", "guest_tree"]
 
@@ -56,11 +59,13 @@ def guest_tree(
     initrd: tuple[int, int] | None = None,
     seed: int = 0,
     gic: int = 2,
+    virtio: int = 0,
 ) -> bytes:
     """The flattened device tree of one persona.
 
     memory: (IPA, bytes) of its RAM. cpus: 1 to 8. colour: 0xRRGGBB. initrd: IPA of its first byte and of the one after.
     gic: version of the interrupt controller, 2 or 3.
+    virtio: how many of the slots have a device, from the first on.
     """
     children = [
         Node("chosen", _chosen(name, colour, bootargs, initrd, seed)),
@@ -81,6 +86,7 @@ def guest_tree(
         ),
         _amba("pl011", UART, 1, clocks=("uartclk", "apb_pclk")),
         _amba("pl031", RTC, 2, clocks=("apb_pclk",)),
+        *(_virtio(slot) for slot in range(virtio)),
     ]
     if framebuffer:
         children += [_screen(framebuffer), _reserved(framebuffer)]
@@ -189,6 +195,19 @@ def _gicv3(cpus: int) -> Node:
             "#redistributor-regions": 1,
             "reg": cells(GICD, V3_FRAME, GICR, REDISTRIBUTOR * cpus),
             "phandle": GIC_PHANDLE,
+        },
+    )
+
+
+def _virtio(slot: int) -> Node:
+    base = VIRTIO + SLOT_SIZE * slot
+    return Node(
+        f"virtio_mmio@{base:x}",
+        {
+            "compatible": "virtio,mmio",
+            "reg": cells(base, SLOT_SIZE),
+            "interrupts": [SPI, FIRST_SPI + slot, LEVEL_HIGH],
+            "dma-coherent": True,
         },
     )
 

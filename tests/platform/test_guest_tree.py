@@ -53,6 +53,15 @@ def test_a_gicv3_with_a_redistributor_for_each_cpu(cpus):
     assert not any("its" in path for path in nodes)
 
 
+def test_virtio_slots_from_the_first_on():
+    nodes, _ = parse(tree(virtio=3))
+    for slot, base in enumerate((0x0A00_0000, 0x0A00_0200, 0x0A00_0400)):
+        node = nodes[f"/virtio_mmio@{base:x}"]
+        assert strings(node["compatible"]) == ["virtio,mmio"] and words(node["reg"]) == [0, base, 0, 0x200]
+        assert words(node["interrupts"]) == [0, 16 + slot, 4]
+    assert sum("virtio" in path for path in nodes) == 3 and not any("virtio" in path for path in parse(tree())[0])
+
+
 def test_references_point_at_nodes():
     nodes, _ = parse(tree(framebuffer=SCREEN))
     phandles = {words(node["phandle"])[0]: path for path, node in nodes.items() if "phandle" in node}
@@ -100,7 +109,13 @@ def test_the_seed_is_the_runs_and_each_persona_has_another():
 
 @pytest.mark.needs("dtc")
 @pytest.mark.parametrize(
-    "change", [{}, {"gic": 3, "cpus": 3}, {"cpus": 4, "framebuffer": SCREEN, "initrd": (0x4100_0000, 0x4101_0000)}]
+    "change",
+    [
+        {},
+        {"gic": 3, "cpus": 3},
+        {"cpus": 4, "framebuffer": SCREEN, "initrd": (0x4100_0000, 0x4101_0000)},
+        {"virtio": 32},
+    ],
 )
 def test_dtc_finds_nothing_to_complain_about(change):
     run = subprocess.run(

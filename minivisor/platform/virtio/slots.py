@@ -18,8 +18,9 @@ from minivisor.platform.virtio.device import Device
 from minivisor.platform.virtio.memory import GuestMemory
 from minivisor.platform.virtio.mmio import VENDOR, Transport
 
-__all__ = ["FIRST_SPI", "WINDOW", "Slots"]
+__all__ = ["BASE", "FIRST_SPI", "WINDOW", "Slots"]
 
+BASE = 0x0A00_0000
 WINDOW = SLOTS * SLOT_SIZE
 FIRST_SPI = 16
 EMPTY = {Mmio.MAGIC_VALUE: MAGIC, Mmio.VERSION: VERSION, Mmio.VENDOR_ID: VENDOR}
