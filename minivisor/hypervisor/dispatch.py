@@ -8,6 +8,7 @@ A handler only says what should happen; everything that happens to a vCPU or a p
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from minivisor.errors import MinivisorError, StageError
@@ -50,7 +51,7 @@ class Dispatch:
 
     def synchronous(self, vcpu: VirtualCpu) -> None:
         """A synchronous exception: decode once, handle, apply."""
-        core, persona, time = self.core, vcpu.persona, self.core.now
+        core, persona, time, began = self.core, vcpu.persona, self.core.now, perf_counter_ns()
         pc = core.read("PC")
         exit_, view, outcome = self._handle(vcpu, pc)
         code, action = _OUTCOMES[outcome.kind]
@@ -61,7 +62,8 @@ class Dispatch:
             core.retire_one()  # EL2 carried the instruction out
         retired = core.retired
         far, ipa = (exit_.far, exit_.ipa) if isinstance(exit_, Abort) else (0, 0)
-        self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, _value(exit_, view, outcome))
+        value, host = _value(exit_, view, outcome), perf_counter_ns() - began
+        self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, value, host)
         if isinstance(exit_, Hvc | Smc):
             self._note_call(vcpu, view, outcome)
         self._watch_progress(vcpu, retired)

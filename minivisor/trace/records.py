@@ -120,12 +120,14 @@ class ExitRecord(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchRecord(Record):
-    """A world switch to `vcpu`. previous: who ran before, NOBODY at first and after idling."""
+    """A world switch to `vcpu`. previous: who ran before, NOBODY at first and after idling. saved, loaded: registers."""
 
     kind: ClassVar[Kind] = Kind.SWITCH
     previous: Annotated[int, "number"] = 0
     reason: Annotated[SwitchReason, "detail"] = SwitchReason.START
     retired: int = 0
+    saved: Annotated[int, "value"] = 0
+    loaded: Annotated[int, "argument"] = 0
 
     def describe(self) -> str:
         return f"{_show(self.reason)}: after {_vcpu(self.previous)}"

@@ -104,9 +104,11 @@ class Trace:
         )
         self._at = at + ROW.size
 
-    def switch(self, time: int, vcpu: int, previous: int, reason: int, retired: int = 0, host: int = 0) -> None:
+    def switch(
+        self, time: int, vcpu: int, previous: int, reason: int, retired: int = 0, saved: int = 0, loaded: int = 0, host: int = 0
+    ) -> None:
         """A world switch from `previous` to `vcpu` (records.SwitchRecord)."""
-        self._row(time, Kind.SWITCH, vcpu, 0, reason, previous, retired, host=host)
+        self._row(time, Kind.SWITCH, vcpu, 0, reason, previous, retired, value=saved, argument=loaded, host=host)
 
     def irq(self, time: int, vcpu: int, event: int, intid: int, priority: int = 0, slot: int = 0) -> None:
         """A step of a virtual interrupt's life (records.IrqRecord)."""

@@ -135,3 +135,17 @@ def test_a_removed_persona_gives_its_index_away() -> None:
     before = hypervisor.trace.total
     second.stage2.protect(RAM, 4096, "r")
     assert all(record.vcpu == 0 for record in list(hypervisor.trace)[before:])
+
+
+def test_what_a_world_switch_moved_and_what_an_exit_cost_the_host() -> None:
+    phone = Phone(slice="500us")
+    for persona in phone.personas:
+        phone.type("S", persona, at=5_000_000)
+    trace = phone.run("20ms").trace
+    switches = [record for record in trace if isinstance(record, records.SwitchRecord)]
+    kept = {len(vcpu.state) for vcpu in phone.hypervisor.vcpus}
+    assert len(kept) == 1
+    assert {(s.saved, s.loaded) for s in switches if s.reason is records.SwitchReason.SLICE} == {(*kept, *kept)}
+    assert all(s.saved == 0 for s in switches if s.previous == records.NOBODY)
+    costs = [r.host for r in trace if isinstance(r, records.ExitRecord) and r.cause is records.ExitCause.SYNC]
+    assert min(costs) > 0, "every one is measured"

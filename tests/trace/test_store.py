@@ -30,7 +30,7 @@ def test_each_method_writes_what_its_record_says() -> None:
     trace = Trace()
     r = records
     trace.exit(1, 0, 10, 0x100, HVC, 0x200, 0x300, Outcome.RESUME, 7, 99, r.ExitCause.SYNC)
-    trace.switch(2, 1, 0, r.SwitchReason.SLICE, 20, 99)
+    trace.switch(2, 1, 0, r.SwitchReason.SLICE, 20, 7, 8, 99)
     trace.irq(3, 1, r.IrqEvent.LISTED, 27, 0xA0, 2)
     trace.timer(4, 1, r.TimerEvent.ARMED, 27, 5000)
     trace.psci(5, 0, 0xC4000003, 1, 0x4000, 3, (1 << 64) - 2, 99)
@@ -46,7 +46,7 @@ def test_each_method_writes_what_its_record_says() -> None:
     expected: list[Record] = [
         r.ExitRecord(time=1, vcpu=0, retired=10, pc=0x100, esr=HVC, far=0x200, ipa=0x300, outcome=Outcome.RESUME,
                      value=7, host=99),
-        r.SwitchRecord(time=2, vcpu=1, previous=0, reason=r.SwitchReason.SLICE, retired=20, host=99),
+        r.SwitchRecord(time=2, vcpu=1, previous=0, reason=r.SwitchReason.SLICE, retired=20, saved=7, loaded=8, host=99),
         r.IrqRecord(time=3, vcpu=1, event=r.IrqEvent.LISTED, intid=27, priority=0xA0, slot=2),
         r.TimerRecord(time=4, vcpu=1, event=r.TimerEvent.ARMED, intid=27, deadline=5000),
         r.PsciRecord(time=5, vcpu=0, function=0xC4000003, x1=1, x2=0x4000, x3=3, result=(1 << 64) - 2, host=99),
