@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from minivisor.commands.devices import attached, device_options
 from minivisor.commands.options import keep, machine_options, output_options, own_parts, parts, report, writable
 
 if TYPE_CHECKING:
     from minivisor.hypervisor.hypervisor import Hypervisor
     from minivisor.phone.session import Session
+    from minivisor.platform.virtio.device import Device
 
 __all__ = ["STOPPED", "command"]
 
 GICV3_BOARD = "b"
 STOPPED = 3  # exit status: the guest was stopped with a report
 EPILOG = """\b
-The guest sees the `virt` platform: RAM from 0x40000000, GICv2 or v3 at 0x08000000, PL011 at 0x09000000, PL031, PSCI
-over HVC, and a device tree that says so in X0. An ELF is loaded where its segments say and entered at EL1 with
-the MMU off; any other file is a flat image, loaded and entered at 0x40080000.
+The guest sees the `virt` platform: RAM from 0x40000000, GICv2 or v3 at 0x08000000, PL011 at 0x09000000, PL031,
+virtio-mmio slots from 0x0a000000, PSCI over HVC, and a device tree that says so in X0. An ELF is loaded where its
+segments say and entered at EL1 with the MMU off; any other file is a flat image, loaded and entered at 0x40080000.
 
 \b
 In a terminal the keys are the guest's, Ctrl-C too, and time runs as yours does. Ctrl-A x ends the run,
@@ -38,6 +40,7 @@ Examples:
   minivisor run kernel.elf --handlers mine.py          on_hvc(exit, vcpu) -> Outcome is asked before ours
   minivisor run kernel.elf --scheduler mine.py:Mine --smp 2 --trace run.trace
   minivisor run kernel.elf --json | jq .exits          the console goes to stderr then
+  minivisor run vmlinuz --initrd initrd.gz --memory 256M --disk root.img --disk data.img:ro --net
 
 \b
 A part of your own is ordinary Python over minivisor/stages.py. For --handlers:
@@ -64,6 +67,7 @@ Exit status: 0 when the guest powered off, or --for or you ended it; 2 for a fil
               help="Version of the guest's interrupt controller; 3 needs board b, and chooses it.")  # fmt: skip
 @click.option("--type", "typed", multiple=True, metavar="TEXT[@TIME]", help="Type on the console at a virtual time.")
 @click.option("--headless", is_flag=True, help="Take no keys, and run as fast as the host can.")
+@device_options
 @output_options
 @machine_options
 @click.pass_context
@@ -79,8 +83,8 @@ def command(context: click.Context, /, kernel: str, duration: str | None, headle
         options["board"] = GICV3_BOARD
     limit = parse_duration(duration) if duration else None
     interactive = not headless and sys.stdin.isatty() and sys.stdout.isatty()
-    with own_parts(options):
-        session = Session(_build(kernel, options))
+    with own_parts(options), attached(options, Path(kernel).stem) as devices:
+        session = Session(_build(kernel, options, devices))
         session.plan(map(parse_typed, options["typed"]))
         with _console(session.hypervisor, to_stderr=as_json):
             interrupted = _interactive(session, limit) if interactive else _straight(session, limit)
@@ -91,7 +95,7 @@ def command(context: click.Context, /, kernel: str, duration: str | None, headle
     context.exit(STOPPED if stopped else 130 if interrupted else 0)
 
 
-def _build(kernel: str, options: dict[str, Any]) -> Hypervisor:
+def _build(kernel: str, options: dict[str, Any], devices: list[Device]) -> Hypervisor:
     """The machine, and one guest on it."""
     from minivisor.hypervisor.hypervisor import Hypervisor
     from minivisor.hypervisor.persona import FRAMEBUFFER_ROOM, RAM, PersonaSettings
@@ -115,7 +119,7 @@ def _build(kernel: str, options: dict[str, Any]) -> Hypervisor:
     machine = Machine(options["board"], options["mmu"], list_registers=options["list_registers"], ram=memory + BLOCK)
     policy, cost = chosen["scheduler"], chosen["cost"]
     hypervisor = Hypervisor(machine, chosen["stages"], policy, cost, options["seed"], clock=options["clock"])
-    hypervisor.add(settings, image)
+    hypervisor.add(settings, image, devices)
     return hypervisor
 
 

@@ -26,7 +26,10 @@ def status(persona: Persona) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PersonaSummary:
-    """consumed: ns of virtual time on the core; cpu_share: its part of all virtual time, 0 to 1. report: or ""."""
+    """consumed: ns of virtual time on the core; cpu_share: its part of all virtual time, 0 to 1. report: or "".
+
+    devices: what is wrong with devices that its driver has to reset.
+    """
 
     name: str
     status: str
@@ -34,6 +37,7 @@ class PersonaSummary:
     consumed: int
     cpu_share: float
     report: str
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +98,15 @@ class Summary:
 
     def __str__(self) -> str:
         parts = [f"{self._line()}\n{self._conditions()}", str(self.table()), str(self.exits)]
-        return "\n\n".join(parts + [persona.report for persona in self.stopped])
+        devices = ["\n".join(f"{p.name}: {words}" for words in p.devices) for p in self.personas if p.devices]
+        return "\n\n".join(parts + devices + [persona.report for persona in self.stopped])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         lines = f"<p>{escape(self._line())}<br>{escape(self._conditions())}</p>"
-        reports = "".join(f"<pre>{escape(persona.report)}</pre>" for persona in self.stopped)
+        reports = "".join(f"<p>{escape(f'{p.name}: {words}')}</p>" for p in self.personas for words in p.devices)
+        reports += "".join(f"<pre>{escape(persona.report)}</pre>" for persona in self.stopped)
         return lines + self.table()._repr_html_() + self.exits._repr_html_() + reports
 
 
@@ -128,6 +134,14 @@ def summarize(hypervisor: Hypervisor, host: float) -> Summary:
 def _personas(personas: Sequence[Persona], foreground: Persona | None, now: int) -> tuple[PersonaSummary, ...]:
     consumed = [sum(vcpu.consumed for vcpu in persona.vcpus) for persona in personas]
     return tuple(
-        PersonaSummary(persona.name, status(persona), persona is foreground, spent, spent / max(now, 1), persona.report)
+        PersonaSummary(
+            name=persona.name,
+            status=status(persona),
+            foreground=persona is foreground,
+            consumed=spent,
+            cpu_share=spent / max(now, 1),
+            report=persona.report,
+            devices=tuple(persona.virtio.reports),
+        )
         for persona, spent in zip(personas, consumed, strict=True)
     )

@@ -163,3 +163,40 @@ def test_a_ram_disk_is_refused_in_one_line_before_anything_runs(run, tmp_path):
 def test_more_memory_than_the_board_usually_has(run):
     status, out, _ = run(HELLO, "--memory", "768M")
     assert (status, out) == (0, "hello from EL1\nPSCI 1.1\n")
+
+
+# ── virtio devices ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_devices_take_their_slots_and_are_closed_at_the_end(run, tmp_path, monkeypatch):
+    from minivisor.hypervisor.hypervisor import Hypervisor
+
+    seen, add = [], Hypervisor.add
+    monkeypatch.setattr(Hypervisor, "add", lambda self, *given: seen.append(add(self, *given)) or seen[-1])
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(1024))
+    everything = ["--disk", str(disk), "--net", "--rng", "--input", "--console", "virtio"]
+    for _ in range(2):  # the second time shows that the first one gave the file back
+        status, out, err = run(HELLO, *everything)
+        assert (status, out) == (0, "hello from EL1\nPSCI 1.1\n")
+        assert "708 instructions" in err
+    slots = [seen[0].virtio.read(0x200 * slot + 8, 4) for slot in range(7)]
+    assert slots == [2, 1, 4, 18, 18, 3, 0]  # disk, net, entropy, keyboard, touch screen, console
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "No such file"), (b"", "0 bytes"), (bytes(700), "700 bytes")])
+def test_a_disk_that_cannot_be_is_one_line_and_status_2(run, tmp_path, content, words):
+    first, second = tmp_path / "first.img", tmp_path / "second.img"
+    first.write_bytes(bytes(512))
+    if content is not None:
+        second.write_bytes(content)
+    status, out, err = run(HELLO, "--disk", f"{first}:ro", "--disk", str(second))
+    assert (status, out) == (2, "") and len(err.splitlines()) == 1 and words in err and "--disk" in err
+    assert run(HELLO, "--disk", str(first))[0] == 0  # not locked by the run that did not come about
+
+
+def test_a_disk_that_somebody_has_is_one_line_and_status_2(run, tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(512))
+    status, _, err = run(HELLO, "--disk", str(disk), "--disk", str(disk))
+    assert status == 2 and "in use" in err and len(err.splitlines()) == 1
