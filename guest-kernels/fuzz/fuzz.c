@@ -102,24 +102,42 @@ static void edit(u64 offset, u64 descriptor, u64 how)
     isb();
 }
 
+/* How far the last operation came: its code is a straight line, unless it jumped away. */
+static void count_executed(void)
+{
+    u64 words = (read_sysreg(elr_el1) - mailbox->start) / 4;
+    if (words <= LONGEST)
+        mailbox->executed += words;
+    mailbox->start = 0;
+}
+
+/* Begun only once everything is repaired: an interpreter that was overwritten does not pretend to go on. */
+static __attribute__((noreturn)) void begin(u64 number, u64 code, const struct operation *operation)
+{
+    mailbox->start = code;
+    mailbox->done = number + 1;
+    enter(code, FILES + operation->b % FILE_COUNT * 256, operation->c);
+}
+
 void next_operation(void)
 {
+    count_executed();
     for (;;) {
         u64 number = mailbox->done;
         if (number >= mailbox->count || number >= MAX_OPERATIONS)
             psci_system_off();
-        mailbox->done = number + 1;
         repair(number);
         const struct operation *operation = &mailbox->operations[number];
-        u64 file = FILES + operation->b % FILE_COUNT * 256;
         switch (operation->kind) {
         case KIND_RUN:
-            enter(CODE + (operation->a % CODE_SIZE & ~3ul), file, operation->c);
+            begin(number, CODE + (operation->a % CODE_SIZE & ~3ul), operation);
         case KIND_EXECUTE:
             *(volatile u32 *)SCRATCH = (u32)operation->a;
             make_visible(SCRATCH);
-            enter(SCRATCH, file, operation->c);
+            begin(number, SCRATCH, operation);
         case KIND_EDIT:
+            mailbox->done = number + 1;
+            mailbox->executed++;
             edit(operation->a, operation->b, operation->c);
         }
     }

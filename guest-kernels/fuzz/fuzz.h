@@ -6,7 +6,9 @@
  *     0x40100008  u64 done        operations begun so far
  *     0x40100010  u64 flags       bit 0: run with the MMU on
  *     0x40100018  u64 skipped     instructions that raised an exception and were skipped
- *     0x40100020  operations, 32 bytes each: u64 kind, u64 a, u64 b, u64 c
+ *     0x40100020  u64 executed    words passed, skipped ones too, in code that was left where it lies; and edits
+ *     0x40100028  u64 start       where the code of the operation begun last starts
+ *     0x40100030  operations, 32 bytes each: u64 kind, u64 a, u64 b, u64 c
  *     0x40140000  register files, 256 bytes each: X0 to X30, then SP_EL0
  *     0x40180000  code, ended wherever the word is 0 (UDF #0)
  *     0x401ff000  the scratch page
@@ -35,6 +37,7 @@
 #define MAX_OPERATIONS 4096ul
 #define FILE_COUNT 1024ul
 #define CODE_SIZE (SCRATCH - CODE)
+#define LONGEST 24ul /* words in one run */
 #define TABLE_COUNT 7ul
 
 enum kind { KIND_RUN, KIND_EXECUTE, KIND_EDIT };
@@ -44,7 +47,7 @@ struct operation {
 };
 
 struct mailbox {
-    u64 count, done, flags, skipped;
+    u64 count, done, flags, skipped, executed, start;
     struct operation operations[];
 };
 

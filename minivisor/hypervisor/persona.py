@@ -137,6 +137,7 @@ class Persona:
     def _make_devices(self) -> None:
         core, stages = self.machine.core, self.stages
         self.vgic = self._new_vgic()
+        self._quiet = self.vgic.state()
         self.uart, self.rtc = stages.uart(self._transmit), Rtc(lambda: core.now)
         gic.attach(self.bus, self.vgic, self._eoi_mode)
         self.bus.add(UART, PAGE, self.uart)
@@ -249,7 +250,7 @@ class Persona:
         self.vcpus[0].reset(self.image.entry, self.image.tree, now)
 
     def _make_quiet(self) -> None:
-        self.vgic.load(self._new_vgic().state())
+        self.vgic.load(self._quiet)
         self.uart.load(Pl011().state())
         self.virtio.reset()
         self.keys.clear()

@@ -44,20 +44,20 @@ HINTS = (0xD503_201F, 0xD503_203F, 0xD503_205F, 0xD503_209F, 0xD503_20BF, 0xD503
 
 @dataclass(frozen=True)
 class Program:
-    """operations: (kind, a, b, c) each; code: uint32 words; files: uint64[FILES, 32], X0..X30 and SP_EL0."""
+    """operations: (kind, a, b, c) each; code: uint32 words; files: uint64[FILES, 32], X0..X30 and SP_EL0. seed: or -1."""
 
     operations: list[tuple[int, int, int, int]]
     code: np.ndarray
     files: np.ndarray
     mmu: bool
+    seed: int = -1
 
-    @property
-    def sizes(self) -> list[int]:
-        """How many instructions, or edits, each operation is."""
+    def words(self, first: int, last: int) -> int:
+        """How many instructions and edits the operations from `first` up to, not including, `last` are."""
         ends = np.flatnonzero(self.code == 0)
-        return [
-            int(ends[np.searchsorted(ends, a // 4)]) - a // 4 if kind == RUN else 1 for kind, a, *_ in self.operations
-        ]
+        starts = [a // 4 for kind, a, *_ in self.operations[first:last] if kind == RUN]
+        runs = int((ends[np.searchsorted(ends, starts)] - starts).sum()) if starts else 0
+        return runs + max(last - first, 0) - len(starts)
 
 
 def _address(random: Random) -> int:
@@ -91,7 +91,7 @@ def _value(random: Random) -> int:
 
 def _descriptor(random: Random) -> int:
     """A stage-1 descriptor: some right, some to where nothing is, some nonsense."""
-    known = 0x4020_0000, 0x4034_0000, 0x4030_5000, 0x0800_0000, 0x0900_0000, 0x8000_0000
+    known = 0x4018_0000, 0x4034_0000, 0x4030_5000, 0x0800_0000, 0x0900_0000, 0x8000_0000
     output = random.choice((*known, random.getrandbits(48)))
     return random.choice((0, 1, 3, 3, 3)) | (output & -4096) | random.choice((1 << 10, 0)) | random.getrandbits(4) << 5
 
@@ -174,4 +174,4 @@ def generate(seed: int, length: int = 10_000) -> Program:
             operations.append((RUN, 4 * at, file, pstate))
             at += len(words) + 1
     files = np.array([_file(random) for _ in range(FILES)], np.uint64)
-    return Program(operations, code, files, random.random() < 0.7)
+    return Program(operations, code, files, random.random() < 0.7, seed)

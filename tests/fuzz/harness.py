@@ -2,17 +2,17 @@
 
     registers of EL2    HCR, VTCR, MDCR unchanged; VTTBR and VMID those of the vCPU that is loaded
     ownership           every valid stage-2 mapping is of a page that the ledger gives to that persona
-    interrupts          what flush is given comes out once: in a list register or spilled; what fold is given, too
-    time                a boot that begins no new operation for half a millisecond is over; nothing else may hang
-    the neighbour       lives again and again; each life has the same exits with the same values, and leaves the same memory,
-                        as the one it had alone
+    interrupts          each one in the distributor, in a list register or taken, exactly once: `ledger`
+    registers           a vCPU finds every one as it left it: `watch`
+    time                no stay in the guest, and no run, past its budget: `watch`. A boot that begins no new operation for
+                        a fifth of a millisecond is over
+    the neighbour       lives again and again, and each life is the one it had alone: `neighbour`
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,54 +27,52 @@ from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.hypervisor.stage2 import VTCR
 from minivisor.machine.board import Machine
 from minivisor.platform.image import load_image
-from minivisor.stages import Handler, Irq, ListRegister, Outcome, Stages
-from minivisor.trace.records import ExitCause, Kind
+from minivisor.stages import Handler, Outcome, Stages
 from minivisor.trace.store import Trace
 from tests.fuzz.generate import Program
+from tests.fuzz.ledger import Ledger, watch_flush, watch_fold
+from tests.fuzz.neighbour import MEMORY, Neighbour, Violation
+from tests.fuzz.watch import Budget, Registers
 
-__all__ = ["Arena", "Violation"]
+__all__ = ["Arena"]
 
-MAILBOX, FILES, CODE, HEAD = 0x4010_0000, 0x4014_0000, 0x4018_0000, 32
-MEMORY, IMAGE, IMAGE_ROOM = 4 << 20, 0x4020_0000, 1 << 17
-CHUNK = 500_000  # ns of virtual time in which a boot must begin a new operation; it also is one life of the neighbour
-CHUNKS = 30  # and a boot is over after so many
-SLICE = 2_000
+MAILBOX, FILES, CODE, HEAD = 0x4010_0000, 0x4014_0000, 0x4018_0000, 48
+DONE, EXECUTED = 1, 4  # words of the mailbox
+CHUNK = 200_000  # ns of virtual time in which a boot must begin a new operation
+CHUNKS = 75  # and a boot is over after so many
+STORM = 2_000  # exits within a chunk after which a boot is over, too: it costs us more than it finds
+SLICE = 5_000
 EVERY = 64  # exits between two looks at what is costly to look at
-SAME = ["pc", "esr", "far", "ipa", "value", "outcome"]
-
-
-class Violation(AssertionError):
-    """An invariant that a guest broke."""
 
 
 class Arena:
-    """One machine with the fuzz guest (vCPU 0) and a neighbour (vCPU 1), the `hello` guest."""
+    """One machine with the fuzz guest (vCPU 0) and a neighbour (vCPU 1)."""
 
     def __init__(self, mmu: str = "minivisor") -> None:
+        self.registers: list[Registers] = []
         self.hypervisor = Hypervisor(Machine("a", mmu), self._stages, RoundRobin(SLICE), trace=Trace(limit=1 << 16))
-        self.fuzz, self.neighbour = self._add("fuzz"), self._add("hello")
-        self.exits, self.boots, self.operations, self.lives = 0, 0, 0, 0
+        image = load_image(guests.path("fuzz"), RAM, MEMORY)
+        self.fuzz = self.hypervisor.add(PersonaSettings("fuzz", memory=MEMORY), image)
+        self.fuzz.power_off()
+        self.neighbour = Neighbour(self.hypervisor)
+        self.budget = Budget(self.hypervisor, SLICE)
+        self.ledgers = [Ledger(persona.vgic) for persona in self.hypervisor.personas]
+        self.exits, self.boots, self.operations, self._storm = 0, 0, 0, 0
         self.endings: Counter[str] = Counter()
         self._tables = b""
-        self.fuzz.power_off()
-        self._start_neighbour()
-        self.hypervisor.run(self.hypervisor.now + CHUNK)
-        self._alone = self._testimony()
-        self._start_neighbour()
-
-    def _add(self, guest: str) -> Persona:
-        return self.hypervisor.add(PersonaSettings(guest, memory=MEMORY), load_image(guests.path(guest), RAM, MEMORY))
+        self.neighbour.live_alone(CHUNK)
 
     # ── running ──
 
     def run(self, program: Program) -> int:
-        """Run a whole program, booting again behind whatever ended the last boot. Returns operations carried out."""
-        at = 0
+        """Run a whole program, booting again behind whatever ended the last boot.
+
+        Returns operations carried out: instructions passed and edits, as the interpreter has counted them.
+        """
+        at, before = 0, self.operations
         while at < len(program.operations):
             at = max(self._boot(program, at), at + 1)
-        operations = sum(program.sizes)
-        self.operations += operations
-        return operations
+        return self.operations - before
 
     def _boot(self, program: Program, first: int) -> int:
         """One boot, from operation `first` on, until it ends or makes no more progress. Returns the next operation."""
@@ -83,43 +81,24 @@ class Arena:
             hypervisor.put_away()
         hypervisor.start(self.fuzz)
         self._place(program, first)
-        done, before = self.fuzz.span(MAILBOX + 8, 8).view(np.uint64), -1
+        mailbox = self.fuzz.span(MAILBOX, HEAD).view(np.uint64)
+        done, before = mailbox[DONE : DONE + 1], -1
         chunks = 0
         while self.fuzz.status == "running" and before < int(done[0]) <= len(program.operations) and chunks < CHUNKS:
-            before, chunks = int(done[0]), chunks + 1
-            self._live_again()
-            hypervisor.run(hypervisor.now + CHUNK)
+            before, chunks, self._storm = int(done[0]), chunks + 1, 0
+            self.budget.run_until(hypervisor.now + CHUNK)
+            self.neighbour.look()
         self.look(thoroughly=True)
         self.boots += 1
+        reached = int(done[0]) if first < int(done[0]) <= len(program.operations) else first + 1
+        self.operations += min(int(mailbox[EXECUTED]), program.words(first, reached))  # both are in the guest's reach
         self.endings[self.fuzz.report.split("\n")[0] or self.fuzz.status] += 1
-        return int(done[0]) if first < int(done[0]) <= len(program.operations) else first + 1
-
-    def _live_again(self) -> None:
-        """Look back at the neighbour's last life, and start the next."""
-        if self.neighbour.status == "running":
-            return
-        if self._testimony() != self._alone:
-            raise Violation("the neighbour's life was not what it is alone")
-        self.lives += 1
-        self._start_neighbour()
-
-    def _start_neighbour(self) -> None:
-        self._seen = self.hypervisor.trace.total
-        self.hypervisor.start(self.neighbour)
-
-    def _testimony(self) -> tuple[bytes, bytes, bytes]:
-        """The neighbour's last life: its synchronous exits without times, its console, its memory."""
-        rows = self.hypervisor.trace.rows(self._seen)
-        mine = rows[(rows["kind"] == Kind.EXIT) & (rows["vcpu"] == 1) & (rows["detail"] == ExitCause.SYNC)]
-        exits = b"".join(mine[name].tobytes() for name in SAME)
-        console = bytes(self.neighbour.console)
-        self.neighbour.console.clear()
-        return exits, console, bytes(self.neighbour.span(IMAGE, IMAGE_ROOM))
+        return reached
 
     def _place(self, program: Program, first: int) -> None:
         mailbox = self.fuzz.span(MAILBOX, HEAD + 32 * len(program.operations)).view(np.uint64)
-        mailbox[:4] = len(program.operations), first, int(program.mmu), 0
-        mailbox[4:] = np.array(program.operations, np.uint64).ravel()
+        mailbox[: HEAD // 8] = len(program.operations), first, int(program.mmu), 0, 0, 0
+        mailbox[HEAD // 8 :] = np.array(program.operations, np.uint64).ravel()
         self.fuzz.span(FILES, program.files.nbytes).view(np.uint64)[:] = program.files.ravel()
         self.fuzz.span(CODE, program.code.nbytes).view(np.uint32)[:] = program.code
         self.hypervisor.core.code_changed()
@@ -129,13 +108,23 @@ class Arena:
     def _stages(self, persona: Persona) -> Stages:
         """The reference parts, each watched."""
         parts = reference(persona)
-        watched = {ec: self._watch(handler) for ec, handler in parts.handlers.items()}
-        return replace(parts, handlers=watched, flush=_watch_flush(parts.flush), fold=_watch_fold(parts.fold))
+        registers = Registers(parts)
+        self.registers.append(registers)
+        return replace(
+            parts,
+            handlers={ec: self._watch(handler) for ec, handler in parts.handlers.items()},
+            flush=watch_flush(parts.flush),
+            fold=watch_fold(parts.fold),
+            save=registers.save,
+            load=registers.load,
+        )
 
     def _watch(self, handler: Handler) -> Handler:
         def watched(exit: Any, vcpu: Any) -> Outcome:
-            self.exits += 1
+            self.exits, self._storm = self.exits + 1, self._storm + 1
             self.look(thoroughly=self.exits % EVERY == 0)
+            if self._storm > STORM and vcpu.persona == self.fuzz.name:
+                return Outcome("stop", reason="a storm of exits")
             return handler(exit, vcpu)
 
         return watched
@@ -169,26 +158,3 @@ class Arena:
                 if prot == "rwx" and not persona.inside(ipa):
                     raise Violation(f"{persona.name}: RAM mapped at {ipa:#x}")
         self._tables = digest
-
-
-def _watch_flush(flush: Callable[..., Any]) -> Callable[..., Any]:
-    def watched(pending: Sequence[Irq], registers: Sequence[ListRegister]) -> Any:
-        listed, spilled = flush(pending, registers)
-        after = sorted([register.intid for register in listed if register.state] + [irq.intid for irq in spilled])
-        if after != sorted({irq.intid for irq in pending}):
-            raise Violation(f"flush was given {[irq.intid for irq in pending]} and put away {after}")
-        return listed, spilled
-
-    return watched
-
-
-def _watch_fold(fold: Callable[..., Any]) -> Callable[..., Any]:
-    def watched(registers: Sequence[ListRegister]) -> Any:
-        completed, pending = fold(registers)
-        alive = sorted(register.intid for register in registers if register.state)
-        both = set(completed) & set(alive) - {0}  # an empty list register looks like a completed SGI 0
-        if sorted(irq.intid for irq in pending) != alive or both:
-            raise Violation(f"fold was given {registers} and returned {completed}, {pending}")
-        return completed, pending
-
-    return watched
