@@ -10,9 +10,8 @@ same run. What a guest does wrong is data: an outcome, an injected exception, a 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from minivisor.errors import StageError
 from minivisor.hypervisor.cost import CostModel
@@ -31,7 +30,6 @@ from minivisor.machine.clock import clock_named
 from minivisor.machine.core import AARCH32, FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
 from minivisor.platform.image import Image
-from minivisor.platform.virtio.device import Arrival, Device
 from minivisor.stages import Scheduler, Stages
 from minivisor.trace.records import NOBODY, InputEvent, IrqEvent, StopReason, SwitchReason
 from minivisor.trace.store import Metadata, Trace
@@ -78,7 +76,7 @@ class Hypervisor:
         self._running: VirtualCpu | None = None  # its slice is not over
         self._inside: VirtualCpu | None = None  # its list registers are filled
         self._since = self._event = 0
-        self._inputs: list[tuple[int, int, Persona, Arrival]] = []
+        self._inputs: list[tuple[int, int, Persona, int]] = []
         self._sequence = 0
         self.preempt = self.events_changed = False
         self._dispatch = Dispatch(self)
@@ -115,15 +113,12 @@ class Hypervisor:
         """All vCPUs of all personas, by index."""
         return [vcpu for persona in self.personas for vcpu in persona.vcpus]
 
-    def add(self, settings: PersonaSettings, image: Image, devices: Sequence[Device] = ()) -> Persona:
-        """Make a persona: claim its RAM, build its stage 2, power it on. The first one is in front. devices: virtio."""
+    def add(self, settings: PersonaSettings, image: Image) -> Persona:
+        """Make a persona: claim its RAM, build its stage 2, power it on. The first one is in front."""
         used = {persona.vmid for persona in self.personas}
         placement = place(self.ledger, self.machine.memory, settings.memory, used, settings.name)
-        first, stages = len(self.vcpus), self._stages
-        persona = Persona(settings, image, self.machine, self.ledger, placement, stages, first, self.seed, self.trace, devices)
-        persona.on_device_fault = lambda words: self.log(f"{persona.name}: {words}")
-        for device in devices:
-            device.post = partial(self.post, persona)
+        first = len(self.vcpus)
+        persona = Persona(settings, image, self.machine, self.ledger, placement, self._stages, first, self.seed, self.trace)
         self.personas.append(persona)
         self.trace.metadata = replace(self.trace.metadata, personas=tuple(vcpu.persona.name for vcpu in self.vcpus))
         if self._scheduler is None:
@@ -134,8 +129,7 @@ class Hypervisor:
 
     def remove(self, persona: Persona) -> None:
         """Take a persona away for good: stage 2 unmapped, its translations invalidated, its RAM scrubbed and free."""
-        if self._loaded is not None and self._loaded.persona is persona:
-            self.put_away()
+        self._take_out(persona)
         persona.power_off()
         persona.release()
         self._inputs = [entry for entry in self._inputs if entry[2] is not persona]
@@ -148,8 +142,13 @@ class Hypervisor:
             if self.personas:
                 self.bring_to_front(self.personas[0])
 
+    def _take_out(self, persona: Persona) -> None:
+        if self._loaded is not None and self._loaded.persona is persona:
+            self.put_away()
+
     def start(self, persona: Persona) -> None:
-        """Power a persona on, or on again."""
+        """Power a persona on, or on again, whatever it is doing."""
+        self._take_out(persona)
         persona.power_on(self.now)
         first = persona.vcpus[0]
         self.log(f"{persona.name}: {persona.settings.memory >> 20} MiB at PA {persona.pa:#x}, VMID {persona.vmid}, start")
@@ -165,13 +164,8 @@ class Hypervisor:
 
     def key(self, persona: Persona, byte: int, at: int | None = None) -> None:
         """A key for a persona's console at a virtual time, now unless given: an entry of the input log."""
-        self.post(persona, Arrival(partial(persona.take_key, byte), InputEvent.KEY, byte, at=at))
-
-    def post(self, persona: Persona, arrival: Arrival) -> None:
-        """Something from outside for a persona: an entry of the input log."""
-        at = self.now + arrival.after if arrival.at is None else max(arrival.at, self.now)
         self._sequence += 1
-        heapq.heappush(self._inputs, (at, self._sequence, persona, arrival))
+        heapq.heappush(self._inputs, (max(at or 0, self.now), self._sequence, persona, byte))
         self.events_changed = True
 
     # ── the loop ──
@@ -239,8 +233,8 @@ class Hypervisor:
             vcpu.status, vcpu.since = "ready", self.now
 
     def put_away(self) -> VirtualCpu | None:
-        """Take the loaded vCPU out of the core."""
-        vcpu = self._loaded
+        """Take the loaded vCPU out of the core; its slice is over."""
+        vcpu, self._running = self._loaded, None
         self._leave_guest()
         if vcpu is not None:
             vcpu.state = vcpu.persona.stages.save(self.core)
@@ -325,13 +319,12 @@ class Hypervisor:
         return min(times, default=NEVER)
 
     def _deliver_inputs(self) -> None:
-        """Whatever is due: what the input log has, timers and clocks of those who sleep."""
+        """Whatever is due: keys from the input log, timers and clocks of those who sleep."""
         while self._inputs and self._inputs[0][0] <= self.now:
-            _time, _sequence, persona, arrival = heapq.heappop(self._inputs)
-            if persona.status == "running":
-                arrival.deliver()
-                persona.update_lines()
-            self.trace.input(self.now, persona.vcpus[0].index, arrival.event, arrival.code, arrival.position)
+            _time, _sequence, persona, byte = heapq.heappop(self._inputs)
+            persona.keys.append(byte)
+            persona.update_lines()
+            self.trace.input(self.now, persona.vcpus[0].index, InputEvent.KEY, byte)
         for persona in self.personas:
             self._wake(persona)
 

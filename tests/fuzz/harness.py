@@ -77,8 +77,6 @@ class Arena:
     def _boot(self, program: Program, first: int) -> int:
         """One boot, from operation `first` on, until it ends or makes no more progress. Returns the next operation."""
         hypervisor = self.hypervisor
-        if hypervisor._loaded is not None:
-            hypervisor.put_away()
         hypervisor.start(self.fuzz)
         self._place(program, first)
         mailbox = self.fuzz.span(MAILBOX, HEAD).view(np.uint64)

@@ -20,7 +20,8 @@ from copy import copy
 from dataclasses import replace
 from typing import Any
 
-from minivisor.hypervisor.vgic import INTERRUPTS, Interrupt, Vgic
+from minivisor.hypervisor.vgic import Vgic
+from minivisor.platform.interrupts import INTERRUPTS, Interrupt
 from minivisor.stages import Irq, ListRegister
 from tests.fuzz.neighbour import Violation
 
@@ -47,21 +48,21 @@ class Ledger:
             each = [self.vgic.interrupt(intid, cpu) for intid in range(INTERRUPTS)]
         return {one.intid: copy(one) for one in each if one is not None and (one.pending or one.active)}
 
-    def enter(self, cpu: int, count: int) -> Any:
+    def enter(self, cpu: int, count: int, groups: int = 0b11) -> Any:
         before = self._state(cpu)
-        registers, spilled = self._enter(cpu, count)
+        registers, spilled = self._enter(cpu, count, groups)
         self._open[cpu] = before, registers, spilled
         given = [register.intid for register in registers if register.state] + [irq.intid for irq in spilled]
-        expected = sorted(one.intid for one in before.values() if self._wanted(one, cpu))
+        expected = sorted(one.intid for one in before.values() if self._wanted(one, cpu, groups))
         if sorted(given) != expected:
             raise Violation(f"ledger: vCPU {cpu} wants {expected} and was given {given}")
         return registers, spilled
 
-    def _wanted(self, one: Interrupt, cpu: int) -> bool:
+    def _wanted(self, one: Interrupt, cpu: int, groups: int) -> bool:
         if one.active:
             return one.intid < 32 or one.holder == cpu
         mine = one.intid < 32 or one.targets & (1 << self.vgic.cpus) - 1 == 1 << cpu
-        return mine and one.enabled and self.vgic.enabled
+        return mine and one.enabled and bool(self.vgic.enabled & groups & 1 << one.group)
 
     def leave(self, cpu: int, registers: Sequence[ListRegister], completed_outside: int = 0) -> None:
         before, listed, spilled = self._open.pop(cpu)

@@ -66,8 +66,7 @@ class Neighbour:
             self._typed += 1
 
     def _begin(self) -> None:
-        if self.persona.status != "running":
-            self.hypervisor.start(self.persona)
+        self.hypervisor.start(self.persona)
         self.persona.console.clear()
         self._born = self.hypervisor.now
         self._typed, self._exits, self._seen = 0, hashlib.blake2b(), self.hypervisor.trace.total

@@ -131,7 +131,7 @@ def test_a_lost_and_a_doubled_interrupt_are_noticed() -> None:
 def watched_vgic() -> tuple[Vgic, Ledger]:
     """SPI 40 is pending by its latch, SPI 41 by its line, SGI 2 from CPU 0; SPI 42 is active."""
     vgic = Vgic()
-    vgic.enabled = True
+    vgic.enabled = 1
     for intid in (2, 40, 41, 42):
         interrupt = vgic.interrupt(intid, 0)
         assert interrupt is not None
@@ -173,7 +173,7 @@ def double(vgic: Vgic) -> None:
 
 
 def never_list(vgic: Vgic) -> None:
-    vgic.pending = lambda _cpu: []  # type: ignore[method-assign]
+    vgic.pending = lambda _cpu, _groups: []  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(("bug", "words"), [(forget, "interrupt 2 "), (double, "interrupt 40 "), (never_list, "wants")])

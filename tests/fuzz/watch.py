@@ -62,13 +62,13 @@ class Budget:
     def __init__(self, hypervisor: Hypervisor, slice_: int) -> None:
         self.hypervisor, self.slice = hypervisor, slice_
         self.longest = self.most = self._idle = 0
-        self._run: Callable[[int], int] = hypervisor.core.run
+        self._run: Callable[..., int] = hypervisor.core.run
         hypervisor.core.run = self.run  # type: ignore[method-assign]
 
-    def run(self, horizon: int) -> int:
+    def run(self, horizon: int, resume: bool = False) -> int:
         core = self.hypervisor.core
         before = core.retired
-        reason = self._run(horizon)
+        reason = self._run(horizon, resume=resume)
         taken = core.retired - before
         self.longest, self._idle = max(self.longest, taken), self._idle + 1 if taken == 0 else 0
         self.most = max(self.most, self._idle)

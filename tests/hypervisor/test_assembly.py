@@ -44,6 +44,16 @@ def test_hello_says_so_and_powers_off() -> None:
 # ── personas come and go ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_persona_is_started_again_in_the_middle_of_a_slice() -> None:
+    hypervisor = Hypervisor(Machine())
+    personas = [add(hypervisor, "one"), add(hypervisor, "two")]
+    for at in range(1, 5):
+        hypervisor.run(hypervisor.now + 100)
+        hypervisor.start(personas[at % 2])
+    hypervisor.run(10_000_000)
+    assert all(persona.console.endswith(b"hello from EL1\r\nPSCI 1.1\r\n") for persona in personas)
+
+
 def test_a_removed_persona_leaves_nothing_behind() -> None:
     hypervisor = Hypervisor(Machine())
     first = add(hypervisor, "first")
