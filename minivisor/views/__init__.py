@@ -11,13 +11,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from minivisor.views.lists import ListRegisters
+from minivisor.views.pages import PageOwnership
+from minivisor.views.phone import PhoneView
+from minivisor.views.register import RegisterExplorer
+from minivisor.views.scheduler import Scheduler
 from minivisor.views.timeline import Timeline
 from minivisor.views.view import View
+from minivisor.views.walk import TwoStageWalk
+from minivisor.views.world import Switch, WorldSwitch
 
-__all__ = ["TRACED", "VIEWS", "Timeline", "View"]
+__all__ = [
+    "TRACED",
+    "VIEWS",
+    "ListRegisters",
+    "PageOwnership",
+    "PhoneView",
+    "RegisterExplorer",
+    "Scheduler",
+    "Switch",
+    "Timeline",
+    "TwoStageWalk",
+    "View",
+    "WorldSwitch",
+]
 
-VIEWS: dict[str, type[View]] = {cls.name: cls for cls in (Timeline,)}
-"""The diagrams by name."""
+TRACED: dict[str, Any] = {cls.name: cls for cls in (Timeline, TwoStageWalk, ListRegisters, Scheduler, PageOwnership)}
+"""The diagrams that a trace alone is enough for: (trace, since, until, code=, size=, step=)."""
 
-TRACED: dict[str, Any] = {cls.name: cls for cls in (Timeline,)}
-"""Those that a trace alone is enough for: (trace, since, until, code=, size=, step=)."""
+VIEWS: dict[str, type[View]] = {**TRACED, **{cls.name: cls for cls in (WorldSwitch, RegisterExplorer, PhoneView)}}
+"""All diagrams by name."""

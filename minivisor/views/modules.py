@@ -14,6 +14,13 @@ __all__ = ["PARTS", "host", "module"]
 RECORDS = ("kit", "rows", "bits")
 PARTS: dict[str, tuple[str, ...]] = {
     "timeline": RECORDS,
+    "walk": RECORDS,
+    "lists": RECORDS,
+    "scheduler": RECORDS,
+    "world": ("kit",),
+    "pages": RECORDS,
+    "register": ("kit", "bits"),
+    "phone": ("kit", "rows"),
 }
 """Diagram -> the shared files that come before its own."""
 

@@ -23,9 +23,11 @@ COLUMNS_SHOWN = tuple(name for name in COLUMNS if name != "host")
 WIDTHS = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 
 
-def pack(rows: Rows, first: int = 0) -> dict[str, Any]:
-    """Rows as plain data for JSON. first: the number of the first of them in its run."""
-    return {"count": len(rows), "first": first, "columns": {name: _column(rows[name]) for name in COLUMNS_SHOWN}}
+def pack(rows: Rows, numbers: np.ndarray | None = None) -> dict[str, Any]:
+    """Rows as plain data for JSON. numbers: which records of the run they are; from 0 unless given."""
+    which = np.arange(len(rows)) if numbers is None else numbers
+    columns = {name: _column(rows[name]) for name in COLUMNS_SHOWN}
+    return {"count": len(rows), "columns": {**columns, "record": _column(which)}}
 
 
 def _column(values: np.ndarray) -> dict[str, Any]:

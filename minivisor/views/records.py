@@ -91,46 +91,59 @@ def _fields(cls: type[Record]) -> list[list[Any]]:
 
 
 def trace_state(
-    trace: Trace, since: int = 0, until: int | None = None, code: Reader | None = None, size: int | None = EMBED
+    trace: Trace,
+    since: int = 0,
+    until: int | None = None,
+    code: Reader | None = None,
+    size: int | None = EMBED,
+    kinds: Sequence[int] = (),
 ) -> dict[str, Any]:
     """The records of a trace between two virtual times in ns, the second excluded, with what is needed to read them.
 
     size: characters that records may take; later ones are left out, and `note` says so. None: as many as there are.
+    kinds: only these.
     """
     rows = trace.rows()
     low = int(np.searchsorted(rows["time"], since))
-    high = len(rows) if until is None else int(np.searchsorted(rows["time"], until))
-    window, packed = _fitting(rows[low : max(low, high)], trace.lost + low, size)
+    high = max(low, len(rows) if until is None else int(np.searchsorted(rows["time"], until)))
+    at = np.arange(low, high)
+    if kinds:
+        at = at[np.isin(rows["kind"][low:high], kinds)]
+    kept, packed = _fitting(rows, at, trace.lost, size)
+    if len(kept) < len(at):
+        high = int(at[len(kept)])
+    window = rows[kept]
     return {
         "trace": trace.digest(),
         "names": list(trace.metadata.personas),
         "rows": packed,
         "texts": list(trace.texts),
         "schema": schema(),
-        "note": _note(trace, low, len(window)),
+        "note": _note(trace, low, high),
         **_syndromes(window),
         "code": _code(window, code),
     }
 
 
-def _fitting(rows: Rows, first: int, size: int | None) -> tuple[Rows, dict[str, Any]]:
-    """As many of the rows, from the first, as fit into `size` characters."""
-    packed = pack(rows, first)
+def _fitting(rows: Rows, at: np.ndarray, lost: int, size: int | None) -> tuple[np.ndarray, dict[str, Any]]:
+    """The positions of as many rows, from the first, as fit into `size` characters, and those rows packed."""
+    packed = pack(rows[at], at + lost)
     while size is not None and (taken := _size(packed)) > size:
-        rows = rows[: int(len(rows) * size / taken * 0.97)]
-        packed = pack(rows, first)
-    return rows, packed
+        at = at[: int(len(at) * size / taken * 0.97)]
+        packed = pack(rows[at], at + lost)
+    return at, packed
 
 
 def _size(packed: Mapping[str, Any]) -> int:
     return sum(len(part) + 12 for column in packed["columns"].values() for part in map(str, column.values()))
 
 
-def _note(trace: Trace, low: int, kept: int) -> str:
-    if kept == len(trace) and not trace.lost:
+def _note(trace: Trace, low: int, high: int) -> str:
+    """Which part of the run this is, when it is not all of it."""
+    if high - low == len(trace) and not trace.lost:
         return ""
     lost = f"; the first {trace.lost:,} were not kept" if trace.lost else ""
-    return f"Records {trace.lost + low + 1:,} to {trace.lost + low + kept:,} of {trace.total:,}{lost}."
+    return f"Records {trace.lost + low + 1:,} to {trace.lost + high:,} of {trace.total:,}{lost}."
 
 
 def _syndromes(rows: Rows) -> dict[str, Any]:

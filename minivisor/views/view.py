@@ -92,6 +92,10 @@ class View:
         """State and step as the element of a page carries them."""
         return json.dumps({"state": self.state, "step": self._step, "ui": self.ui}, separators=(",", ":"))
 
+    def live_state(self) -> dict[str, Any]:
+        """The state as a live view gets it."""
+        return self.state
+
     @cached_property
     def widget(self) -> Any:
         """The live view, by anywidget. MissingPartError without it."""

@@ -26,6 +26,6 @@ def widget(view: View) -> Any:
         step = traitlets.Int(-1).tag(sync=True)
         ui = traitlets.Dict().tag(sync=True)
 
-    live = Live(state=view.state, step=view._step)
+    live = Live(state=view.live_state(), step=view._step)
     live.observe(lambda change: view._moved(live.step, live.ui), names=["step", "ui"])
     return live

@@ -61,13 +61,17 @@ def opened(browser: Any, file: Path, wait: str = "section .stage svg", **options
     assert found.errors == [] and found.requests == []
 
 
-def violations(page: Any) -> list[str]:
-    """What axe-core finds, one line each; its best practices are among its rules."""
+FOUND = """async (rules) => {
+  const options = rules.length ? { runOnly: rules } : {};
+  const { violations } = await axe.run({ ...options, resultTypes: ["violations"] });
+  return violations.map((v) => [v.id, v.nodes.map((n) => n.html).join(" ")]);
+}"""
+
+
+def violations(page: Any, *rules: str) -> list[str]:
+    """What axe-core finds by these rules, or by all of them with its best practices: one line each."""
     import axe_playwright_python
 
     source = Path(axe_playwright_python.__file__).parent / "axe.min.js"
     page.evaluate(source.read_text(encoding="utf-8"))
-    found = page.evaluate(
-        "async () => (await axe.run()).violations.map((v) => [v.id, v.nodes.map((n) => n.html).join(' ')])"
-    )
-    return [f"{name}: {nodes[:300]}" for name, nodes in found]
+    return [f"{name}: {nodes[:300]}" for name, nodes in page.evaluate(FOUND, list(rules))]

@@ -5,15 +5,80 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from minivisor import guests
-from minivisor.views import Timeline, View
+from minivisor import Phone, guests
+from minivisor.trace.records import NOBODY, Kind
+from minivisor.views import (
+    ListRegisters,
+    PageOwnership,
+    PhoneView,
+    RegisterExplorer,
+    Scheduler,
+    Switch,
+    Timeline,
+    TwoStageWalk,
+    View,
+    WorldSwitch,
+)
 from minivisor.views.code import elf_reader
+from minivisor.views.phone import picture
 from tests.trace.traces import real_run
 
-__all__ = ["EXAMPLES", "example"]
+__all__ = ["EXAMPLES", "crowded", "example", "last_switch"]
+
+KERNEL = 0xFFFF_FF80_4020_2D80  # where the persona's kernel waits for interrupts
+
+
+@cache
+def crowded(list_registers: int = 1) -> Phone:
+    """A persona that is at work on keys when its timer fires: two interrupts at once."""
+    phone = Phone(list_registers=list_registers)
+    phone.type("abc", phone.personal, at=10_182_720)
+    phone.run("30ms")
+    return phone
+
+
+@cache
+def contended(slice: str = "100us") -> Phone:
+    """Both personas busy with starting up."""
+    phone = Phone(slice=slice, cost="kvm-arm-2016")
+    phone.run("1ms")
+    return phone
+
+
+def last_switch(phone: Phone) -> Switch:
+    """The newest switch from one vCPU to another, as the hypervisor kept both."""
+    rows = phone.trace.select(Kind.SWITCH)
+    row = rows[rows["number"] != NOBODY][-1]
+    leaves, enters = phone.hypervisor.vcpus[int(row["number"])], phone.hypervisor.vcpus[int(row["vcpu"])]
+    return Switch(leaves.persona.name, enters.persona.name, leaves.state, enters.state, int(row["time"]))
+
+
+def frames() -> PhoneView:
+    phone = Phone()
+    shown = [picture(phone.run("100ms"), "switched on")]
+    phone.type("hello")
+    shown.append(picture(phone.run("100ms"), "typed hello"))
+    phone.switch()
+    return PhoneView([*shown, picture(phone.run("100ms"), "work was brought to the front")])
+
+
+def owned() -> PageOwnership:
+    """The personas' memory, and the hypervisor's own."""
+    phone = crowded()
+    ledger, base = phone.hypervisor.ledger, phone.machine.memory.base
+    pages = ledger.count(ledger.names.index("hypervisor"))
+    return PageOwnership(phone.trace, fixed=[(base, pages * 4096, "hypervisor")])
+
 
 EXAMPLES: dict[str, Callable[[], View]] = {
     "timeline": lambda: Timeline(real_run(), code=elf_reader(guests.path("persona"))),
+    "walk": lambda: TwoStageWalk([crowded().walk(KERNEL, kind="x"), crowded().walk(0x4008_0000)]),
+    "lists": lambda: ListRegisters(crowded().trace),
+    "scheduler": lambda: Scheduler(contended().trace),
+    "world": lambda: WorldSwitch(last_switch(contended())),
+    "pages": owned,
+    "register": lambda: RegisterExplorer("HCR_EL2", 0x8000_0001),
+    "phone": frames,
 }
 
 

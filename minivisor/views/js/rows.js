@@ -54,13 +54,15 @@ function numbers(column, n, type) {
 
 const SMALL = { kind: Uint8Array, vcpu: Uint8Array, outcome: Uint8Array, detail: Uint8Array, number: Uint32Array };
 
-/** state.rows -> {n, first, time, retired, kind…: typed arrays; pc, esr…: {at(i)}}. first: the number of the first record. */
+const LARGE = new Set(["time", "retired", "record"]);
+
+/** state.rows -> {n, record, time, retired, kind…: typed arrays; pc, esr…: {at(i)}}. record: its number in the run. */
 function unpackRows(packed) {
   if (packed.time) return packed; // a trace file read in this page: opened already
-  const rows = { n: packed.count, first: packed.first };
+  const rows = { n: packed.count };
   for (const [name, column] of Object.entries(packed.columns)) {
     const opened = unpackColumn(column);
-    rows[name] = SMALL[name] ? numbers(opened, packed.count, SMALL[name]) : name === "time" || name === "retired" ? numbers(opened, packed.count, Float64Array) : opened;
+    rows[name] = SMALL[name] ? numbers(opened, packed.count, SMALL[name]) : LARGE.has(name) ? numbers(opened, packed.count, Float64Array) : opened;
   }
   return rows;
 }
@@ -76,6 +78,17 @@ function rowAt(rows, time) {
   return low;
 }
 
+/** The last of these rows (positions `at`, or all) whose record is not after `record`; -1 when there is none. */
+function lastUpTo(rows, record, at = null) {
+  let low = 0, high = at ? at.length : rows.n;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rows.record[at ? at[middle] : middle] <= record) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
 const KIND = {};
 const learn = (schema) => Object.entries(schema.kinds).forEach(([number, kind]) => (KIND[kind.name] = Number(number)));
 
@@ -87,9 +100,9 @@ const personaName = (state, vcpu) => {
   const name = vcpu === 255 ? "nobody" : state.names[vcpu] || `vcpu ${vcpu}`;
   return state.names.filter((other) => other === name).length > 1 ? `${name} vcpu ${vcpu}` : name;
 };
-const intidName = (schema, intid) => `${intid}${schema.irq[intid] ? ` ${schema.irq[intid]}` : ""}`;
+const intidName = (schema, intid) => `${intid} ${intid < 16 ? `SGI ${intid}` : intid < 32 ? schema.irq[intid] : `SPI ${intid - 32}`}`;
 
-const field = (rows, column, i) => (column in SMALL ? BigInt(rows[column][i]) : column === "time" || column === "retired" ? BigInt(rows[column][i]) : rows[column].at(i));
+const field = (rows, column, i) => (column in SMALL || LARGE.has(column) ? BigInt(rows[column][i]) : rows[column].at(i));
 
 /** A record's fields by the names its kind gives them: [[name, words]]. */
 function fieldsOf(state, rows, i) {
@@ -165,8 +178,8 @@ function ticks(from, to, wanted) {
 function axis(from, to, place, top, bottom, width) {
   const unit = to - from >= 2e6 ? [1e6, "ms"] : to - from >= 2e3 ? [1e3, "µs"] : [1, "ns"];
   const marks = ticks(from, to, width / 90).map((t) => {
-    const label = Number((t / unit[0]).toFixed(6));
-    return line(place(t), top, place(t), bottom, col("line"), 'stroke-dasharray="2 3"') + text(place(t), bottom + 14, count(label) === String(label) || label < 1000 ? label : count(label), MIDDLE, col("dim"));
+    const label = Number((t / unit[0]).toFixed(6)), x = place(t), anchor = x < 10 ? "" : x > place(to) - 10 ? END : MIDDLE;
+    return line(x, top, x, bottom, col("line"), 'stroke-dasharray="2 3"') + text(x, bottom + 14, label < 1000 ? label : count(label), anchor, col("dim"));
   });
   return marks.join("") + text(place(to), bottom + 28, `virtual time, ${unit[1]}`, `${END} font-size="11"`, col("dim"));
 }

@@ -133,8 +133,8 @@ const view = diagram({
     const first = data.of.indexOf(0);
     return first < 0 ? 0 : first;
   },
-  record: (data, step) => data.rows.first + step,
-  find: (data, record) => (record >= data.rows.first && record < data.rows.first + data.rows.n ? record - data.rows.first : -1),
+  record: (data, step) => (data.rows.n ? data.rows.record[step] : -1),
+  find: (data, record) => lastUpTo(data.rows, record),
   share: (data, ui) => ({ zoom: ui.zoom }),
   act(data, ui, name, value, where) {
     if (name === "zoom") ui.zoom = clamp((ui.zoom || 0) + Number(value), 0, Math.max(0, Math.ceil(Math.log2(data.to - data.from + 1)) - 3));
@@ -163,7 +163,7 @@ const view = diagram({
       table: () => {
         const first = clamp(ui.step - 100, 0, Math.max(0, rows.n - 200)), shown = [];
         for (let i = first; i < Math.min(first + 200, rows.n); i++)
-          shown.push([count(rows.first + i), count(rows.time[i]), personaName(state, rows.vcpu[i]), state.schema.kinds[rows.kind[i]].name, recordWords(state, rows, i)]);
+          shown.push([count(rows.record[i]), count(rows.time[i]), personaName(state, rows.vcpu[i]), state.schema.kinds[rows.kind[i]].name, recordWords(state, rows, i)]);
         return { head: ["record", "time ns", "vcpu", "kind", "what"], rows: shown, at: ui.step - first };
       },
     };
