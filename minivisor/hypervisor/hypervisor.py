@@ -10,8 +10,9 @@ same run. What a guest does wrong is data: an outcome, an injected exception, a 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from minivisor.errors import StageError
 from minivisor.hypervisor.cost import CostModel
@@ -30,6 +31,7 @@ from minivisor.machine.clock import clock_named
 from minivisor.machine.core import AARCH32, FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
 from minivisor.platform.image import Image
+from minivisor.platform.virtio.device import Arrival, Device
 from minivisor.stages import Scheduler, Stages
 from minivisor.trace.records import NOBODY, InputEvent, IrqEvent, StopReason, SwitchReason
 from minivisor.trace.store import Metadata, Trace
@@ -76,7 +78,7 @@ class Hypervisor:
         self._running: VirtualCpu | None = None  # its slice is not over
         self._inside: VirtualCpu | None = None  # its list registers are filled
         self._since = self._event = 0
-        self._inputs: list[tuple[int, int, Persona, int]] = []
+        self._inputs: list[tuple[int, int, Persona, Arrival]] = []
         self._sequence = 0
         self.preempt = self.events_changed = False
         self._dispatch = Dispatch(self)
@@ -113,12 +115,15 @@ class Hypervisor:
         """All vCPUs of all personas, by index."""
         return [vcpu for persona in self.personas for vcpu in persona.vcpus]
 
-    def add(self, settings: PersonaSettings, image: Image) -> Persona:
-        """Make a persona: claim its RAM, build its stage 2, power it on. The first one is in front."""
+    def add(self, settings: PersonaSettings, image: Image, devices: Sequence[Device] = ()) -> Persona:
+        """Make a persona: claim its RAM, build its stage 2, power it on. The first one is in front. devices: virtio."""
         used = {persona.vmid for persona in self.personas}
         placement = place(self.ledger, self.machine.memory, settings.memory, used, settings.name)
-        first = len(self.vcpus)
-        persona = Persona(settings, image, self.machine, self.ledger, placement, self._stages, first, self.seed, self.trace)
+        first, stages = len(self.vcpus), self._stages
+        persona = Persona(settings, image, self.machine, self.ledger, placement, stages, first, self.seed, self.trace, devices)
+        persona.on_device_fault = lambda words: self.log(f"{persona.name}: {words}")
+        for device in devices:
+            device.post = partial(self.post, persona)
         self.personas.append(persona)
         self.trace.metadata = replace(self.trace.metadata, personas=tuple(vcpu.persona.name for vcpu in self.vcpus))
         if self._scheduler is None:
@@ -164,8 +169,13 @@ class Hypervisor:
 
     def key(self, persona: Persona, byte: int, at: int | None = None) -> None:
         """A key for a persona's console at a virtual time, now unless given: an entry of the input log."""
+        self.post(persona, Arrival(partial(persona.take_key, byte), InputEvent.KEY, byte, at=at))
+
+    def post(self, persona: Persona, arrival: Arrival) -> None:
+        """Something from outside for a persona: an entry of the input log."""
+        at = self.now + arrival.after if arrival.at is None else max(arrival.at, self.now)
         self._sequence += 1
-        heapq.heappush(self._inputs, (max(at or 0, self.now), self._sequence, persona, byte))
+        heapq.heappush(self._inputs, (at, self._sequence, persona, arrival))
         self.events_changed = True
 
     # ── the loop ──
@@ -319,12 +329,13 @@ class Hypervisor:
         return min(times, default=NEVER)
 
     def _deliver_inputs(self) -> None:
-        """Whatever is due: keys from the input log, timers and clocks of those who sleep."""
+        """Whatever is due: what the input log has, timers and clocks of those who sleep."""
         while self._inputs and self._inputs[0][0] <= self.now:
-            _time, _sequence, persona, byte = heapq.heappop(self._inputs)
-            persona.keys.append(byte)
-            persona.update_lines()
-            self.trace.input(self.now, persona.vcpus[0].index, InputEvent.KEY, byte)
+            _time, _sequence, persona, arrival = heapq.heappop(self._inputs)
+            if persona.status == "running":
+                arrival.deliver()
+                persona.update_lines()
+            self.trace.input(self.now, persona.vcpus[0].index, arrival.event, arrival.code, arrival.position)
         for persona in self.personas:
             self._wake(persona)
 
