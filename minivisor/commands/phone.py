@@ -32,6 +32,7 @@ Examples:
   minivisor phone --headless --for 2s --png phone.png --trace phone.trace
   minivisor phone --headless --type hello@300ms --switch 600ms --type P@800ms --json
   minivisor phone --headless --for 2s --trace a.trace && minivisor phone --replay a.trace
+  minivisor phone --memory 512M --append console=ttyAMA0 --personal-guest Image,initrd.gz --work-guest Image,initrd.gz
   minivisor phone --scheduler mine.py:Mine          a policy of your own (class with next(now, vcpus))
   minivisor phone --cost-model kvm-arm-2016         the same, and time passes in EL2 too
 
@@ -48,6 +49,9 @@ with one line that says why."""
 @click.option("--work", metavar="NAME[,COLOUR]", help="Name and colour of the work persona.")
 @click.option("--memory", default="64M", metavar="SIZE", show_default=True, help="RAM of each persona.")
 @click.option("--guest", metavar="FILE", help="Another kernel for both, instead of our home screen.")
+@click.option("--personal-guest", metavar="KERNEL[,INITRD]", help="A kernel of its own for the personal persona.")
+@click.option("--work-guest", metavar="KERNEL[,INITRD]", help="A kernel of its own for the work persona.")
+@click.option("--append", metavar="TEXT", default="", help="Boot arguments for kernels that are not ours.")
 @click.option("--type", "typed", multiple=True, metavar="[WHO:]TEXT[@TIME]",
               help="Type at a virtual time, for personal, work, or whoever is in front.")  # fmt: skip
 @click.option("--switch", "switches", multiple=True, metavar="TIME", help="Press Tab at a virtual time.")
@@ -78,7 +82,7 @@ def command(context: click.Context, /, headless: bool, duration: str | None, typ
             recorded.check(phone.hypervisor)
             _headless(phone, recorded.end)
         else:
-            _headless(phone, limit or 0) if headless else _live(phone, limit)
+            _run(phone, limit, headless, consoles=bool(options["personal_guest"] or options["work_guest"]))
     keep(phone.hypervisor, png, trace)
     report(phone.summary(), as_json)
     if recorded:
@@ -132,12 +136,37 @@ def _build(options: dict[str, Any]) -> Phone:
         from minivisor.phone.units import parse_person, parse_size
 
         memory = {"memory": parse_size(options["memory"])}
-        people = [{**memory, **(parse_person(options[who]) if options[who] else {})} for who in ("personal", "work")]
+        people = [
+            {**memory, **(parse_person(options[who]) if options[who] else {}), **_kernel(options[f"{who}_guest"], options)}
+            for who in ("personal", "work")
+        ]
         names = ("board", "mmu", "seed", "clock", "list_registers", "guest")
         machine: dict[str, Any] = {name: options[name] for name in names}
         phone = Phone(people[0], people[1], **(machine | parts(options)))
         phone.session.advance(1)
         return phone
+
+
+def _kernel(given: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a persona from KERNEL[,INITRD]."""
+    if not given:
+        return {}
+    kernel, _, initrd = given.partition(",")
+    return {"guest": kernel, "initrd": initrd or None, "bootargs": options["append"]}
+
+
+def _run(phone: Phone, limit: int | None, headless: bool, consoles: bool) -> None:
+    """With kernels that are not ours the terminal shows serial lines, not the screen. JSON has stdout to itself."""
+    if not consoles:
+        _headless(phone, limit or 0) if headless else _live(phone, limit)
+        return
+    from minivisor.phone.consoles import Named, show
+
+    if headless:
+        Named(sys.stderr.buffer, list(phone.personas))
+        _headless(phone, limit or 0)
+    else:
+        show(phone.session, limit, sys.stdout.buffer)
 
 
 def _headless(phone: Phone, limit: int) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -149,32 +147,16 @@ def _straight(session: Session, limit: int | None) -> bool:
 
 def _interactive(session: Session, limit: int | None) -> bool:
     """At the user's own pace, with keys. False: leaving by Ctrl-A x is a way to end it, not an interruption."""
-    from minivisor.phone.console import Escape, keyboard
+    from minivisor.phone.console import Escape, ended_by_signals, keyboard
     from minivisor.phone.pace import Pacer
 
     escape, pacer = Escape(), Pacer(session, limit)
-    with _ended_by_signals(), keyboard() as keys:
+    with ended_by_signals(), keyboard() as keys:
         idle = 0.0
         while not (pacer.finished or escape.ended):
             session.type(escape.keys(keys.poll(idle)))
             idle = pacer.step()
     return False
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """A polite kill leaves through the same door as everything else, so that the terminal is given back."""
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before: list[Any] = [signal.signal(number, leave) for number in wanted]
-    try:
-        yield
-    finally:
-        for number, handler in zip(wanted, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _say_why(hypervisor: Hypervisor, limit: int | None) -> None:

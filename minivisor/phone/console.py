@@ -12,12 +12,15 @@ each has its own small class, and imports what it needs only where that exists.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
-from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, BinaryIO, Protocol, Self
 
-__all__ = ["Escape", "Keyboard", "Output", "keyboard"]
+__all__ = ["Escape", "Keyboard", "Output", "ended_by_signals", "keyboard"]
 
 ESCAPE, END, HELP = b"\x01", b"x", b"h"  # Ctrl-A, then one of these
 RESET = b"\x1b[0m\x1b[?25h"  # colours and cursor as a shell expects them, whatever the guest left behind
@@ -140,3 +143,19 @@ class WindowsKeyboard:
         while msvcrt.kbhit():  # type: ignore[attr-defined,unused-ignore]
             typed += msvcrt.getwch().encode()  # type: ignore[attr-defined,unused-ignore]
         return bytes(typed)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """A polite kill leaves through the same door as everything else, so that the terminal is given back."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before: list[Any] = [signal.signal(number, leave) for number in wanted]
+    try:
+        yield
+    finally:
+        for number, handler in zip(wanted, before, strict=True):
+            signal.signal(number, handler)

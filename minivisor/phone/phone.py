@@ -22,7 +22,8 @@ from minivisor import guests
 from minivisor.errors import OptionError
 from minivisor.hypervisor.cost import CostModel, cost_model
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
+from minivisor.hypervisor.persona import FRAMEBUFFER_ROOM, RAM, Persona, PersonaSettings
+from minivisor.hypervisor.placement import BLOCK
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import FairShare
 from minivisor.machine.board import Machine
@@ -32,7 +33,8 @@ from minivisor.phone.screen import compose, picture
 from minivisor.phone.session import Session
 from minivisor.phone.summary import Summary, summarize
 from minivisor.phone.units import parse_colour, parse_duration
-from minivisor.platform.image import load_image
+from minivisor.platform.image import Image as KernelImage
+from minivisor.platform.image import load_image, with_initrd
 from minivisor.stages import Scheduler
 from minivisor.trace.store import Trace
 
@@ -46,7 +48,8 @@ DEFAULT_SLICE = "5ms"
 class Phone:
     """Two personas under one hypervisor.
 
-    personal, work: settings of each (`PersonaSettings`: name, colour, memory, …). slice: of the scheduler, ns or "5ms".
+    personal, work: settings of each (`PersonaSettings`: name, colour, memory, …), and "guest" and "initrd" for a kernel of its
+    own. guest: a kernel for both. slice: of the scheduler, ns or "5ms".
     scheduler: a policy of your own. cost: a model or its name. mmu: "minivisor" or "unicorn". clock: "virtual" or
     "host". Raises MinivisorError for what cannot be built.
     """
@@ -67,14 +70,14 @@ class Phone:
         list_registers: int | None = None,
         clock: str = "virtual",
     ) -> None:
-        self.machine = Machine(board, mmu, list_registers=list_registers)
+        sides = [_side({"guest": guest, **default, **(given or {})}) for default, given in ((PERSONAL, personal), (WORK, work))]
+        ram = BLOCK + sum(settings.memory for settings, _ in sides)
+        self.machine = Machine(board, mmu, list_registers=list_registers, ram=ram)
         policy = scheduler or FairShare(parse_duration(slice))
         model = cost_model(cost) if isinstance(cost, str) else cost
         self.hypervisor = Hypervisor(self.machine, stages, policy, model, seed, clock=clock)
-        image = guest or guests.path("persona")
-        for default, given in ((PERSONAL, personal), (WORK, work)):
-            settings = _settings({**default, **(given or {})})
-            self.hypervisor.add(settings, load_image(image, RAM, settings.memory))
+        for settings, image in sides:
+            self.hypervisor.add(settings, image)
         self.session = Session(self.hypervisor)
 
     # ── people ──
@@ -166,6 +169,16 @@ class Phone:
     def __repr__(self) -> str:
         sides = ", ".join(f"{persona.name} {persona.status}" for persona in self.personas)
         return f"<Phone at {self.now / 1e9:.3f} s: {sides}; {self.foreground.name} in front>"
+
+
+def _side(given: Mapping[str, Any]) -> tuple[PersonaSettings, KernelImage]:
+    """A persona's settings and what it boots."""
+    kernel, initrd = given.get("guest") or guests.path("persona"), given.get("initrd")
+    settings = _settings({name: value for name, value in given.items() if name not in ("guest", "initrd")})
+    image = load_image(kernel, RAM, settings.memory)
+    if initrd:
+        image = with_initrd(image, initrd, RAM, settings.memory - FRAMEBUFFER_ROOM)
+    return settings, image
 
 
 def _settings(given: Mapping[str, Any]) -> PersonaSettings:

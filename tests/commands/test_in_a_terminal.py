@@ -153,3 +153,13 @@ def test_a_run_answers_a_polite_kill(terminal):
     line.process.send_signal(signal.SIGTERM)
     assert line.end() == 128 + signal.SIGTERM
     assert line.clean
+
+
+def test_two_serial_lines_and_tab_between_them(terminal):
+    line = terminal("phone", "--personal-guest", PERSONA, "--work-guest", PERSONA, "--personal", "Ada")
+    line.wait_for(rb"Ada \xe2\x94\x80\xe2\x94\x80 Tab")
+    line.send(b"\t")
+    line.wait_for(rb"work \xe2\x94\x80\xe2\x94\x80 Tab")
+    line.send(b"\x01x")
+    assert line.end() == 0
+    assert line.clean and b"virtual in" in line.output

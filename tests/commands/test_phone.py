@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from minivisor import cli
+from minivisor import cli, guests
 from minivisor.trace.store import Trace
 
 
@@ -79,7 +79,7 @@ def test_the_engines_of_the_scheduler_can_be_chosen(phone):
         (["--for", "3"], "duration: got 3"),
         (["--work", "Ada,tael"], "colour: got tael"),
         (["--memory", "3M"], "2 MiB"),
-        (["--memory", "128M"], "do not fit"),
+        (["--memory", "8G"], "from 4 MiB to 4 GiB"),
         (["--type", "x@3s"], "a moment before the end at 1 s"),
         (["--switch", "1s"], "a moment before the end at 1 s"),
         (["--type", "@1ms"], "--type: got @1ms"),
@@ -109,3 +109,17 @@ def test_a_part_that_fails_while_running_names_its_line(phone, tmp_path):
     assert (status, out) == (2, "") and err == f"minivisor: {file}:3: next raised IndexError: list index out of range\n"
     with pytest.raises(IndexError):
         phone("--headless", "--scheduler", f"{file}:Mine", "--traceback")
+
+
+def test_kernels_of_their_own_talk_on_named_lines(capsys):
+    hello = str(guests.path("hello"))
+    arguments = ["--headless", "--for", "20ms", "--memory", "8M", "--personal", "Ada", "--personal-guest", hello]
+    assert cli.run(["phone", *arguments, "--work-guest", hello, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert " Ada │ " in captured.err and "work │ " in captured.err
+    assert [side["name"] for side in json.loads(captured.out)["personas"]] == ["Ada", "work"]
+
+
+def test_a_kernel_that_is_not_there_is_one_line(capsys):
+    assert cli.run(["phone", "--headless", "--work-guest", "nowhere,initrd"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
