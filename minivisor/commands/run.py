@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from minivisor.phone.session import Session
     from minivisor.platform.virtio.device import Device
 
-__all__ = ["STOPPED", "command"]
+__all__ = ["BROKEN_TABLES", "STOPPED", "command"]
 
 GICV3_BOARD = "b"
 STOPPED = 3  # exit status: the guest was stopped with a report
+BROKEN_TABLES = 4  # exit status: break-before-make was not kept
 EPILOG = """\b
 The guest sees the `virt` platform: RAM from 0x40000000, GICv2 or v3 at 0x08000000, PL011 at 0x09000000, PL031,
 virtio-mmio slots from 0x0a000000, PSCI over HVC, and a device tree that says so in X0. An ELF is loaded where its
@@ -50,7 +51,7 @@ A part of your own is ordinary Python over minivisor/stages.py. For --handlers:
 
 \b
 Exit status: 0 when the guest powered off, or --for or you ended it; 2 for a file or an option that is wrong;
-3 when the guest was stopped because it could not go on (the report is on stderr)."""
+3 when the guest was stopped because it could not go on (the report is on stderr); 4 when --check-tables found something."""
 
 
 @click.command(epilog=EPILOG)
@@ -64,6 +65,8 @@ Exit status: 0 when the guest powered off, or --for or you ended it; 2 for a fil
 @click.option("--gic", type=click.Choice(["2", "3"]), default="2", metavar="2|3", show_default=True,
               help="Version of the guest's interrupt controller; 3 needs board b, and chooses it.")  # fmt: skip
 @click.option("--type", "typed", multiple=True, metavar="TEXT[@TIME]", help="Type on the console at a virtual time.")
+@click.option("--check-tables", is_flag=True,
+              help="At the end, say where page tables were changed without break-before-make or TLBI: the guest's, and ours.")
 @click.option("--headless", is_flag=True, help="Take no keys, and run as fast as the host can.")
 @device_options
 @output_options
@@ -89,8 +92,20 @@ def command(context: click.Context, /, kernel: str, duration: str | None, headle
     keep(session.hypervisor, png, trace)
     report(summarize(session.hypervisor, session.host), as_json, err=True)
     _say_why(session.hypervisor, limit)
+    broken = options["check_tables"] and _check_tables(session.hypervisor)
     stopped = any(persona.report for persona in session.hypervisor.personas)
-    context.exit(STOPPED if stopped else 130 if interrupted else 0)
+    context.exit(STOPPED if stopped else 130 if interrupted else BROKEN_TABLES if broken else 0)
+
+
+def _check_tables(hypervisor: Hypervisor) -> bool:
+    """Say what was done to page tables in the wrong order. True when anything was."""
+    from minivisor.course import bbm_guest
+
+    log = hypervisor.machine.table_log
+    assert log is not None
+    found = bbm_guest.check(hypervisor)
+    click.echo(bbm_guest.report(found, log.lost), err=True)
+    return bool(found)
 
 
 def _build(kernel: str, options: dict[str, Any], devices: list[Device]) -> Hypervisor:
@@ -114,7 +129,13 @@ def _build(kernel: str, options: dict[str, Any], devices: list[Device]) -> Hyper
     if options["initrd"]:
         image = with_initrd(image, options["initrd"], RAM, memory - FRAMEBUFFER_ROOM)
     chosen = parts(options)
-    machine = Machine(options["board"], options["mmu"], list_registers=options["list_registers"], ram=memory + BLOCK)
+    machine = Machine(
+        options["board"],
+        options["mmu"],
+        list_registers=options["list_registers"],
+        ram=memory + BLOCK,
+        check_tables=options["check_tables"],
+    )
     policy, cost = chosen["scheduler"], chosen["cost"]
     hypervisor = Hypervisor(machine, chosen["stages"], policy, cost, options["seed"], clock=options["clock"])
     hypervisor.add(settings, image, devices)

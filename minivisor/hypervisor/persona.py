@@ -167,7 +167,8 @@ class Persona:
 
     def _make_stage2(self, pool: int) -> None:
         memory = self.machine.memory
-        self.tables = MemoryTables(memory.bytes, memory.base, pool, TABLE_PAGES, tlbi=self._tlbi)
+        self.table_log: list[tuple[object, ...]] | None = None if self.machine.table_log is None else []
+        self.tables = MemoryTables(memory.bytes, memory.base, pool, TABLE_PAGES, self._tlbi, self.table_log)
         check = self._ledger.checker(self.owner)
         self.stage2 = Stage2(self.tables, check, self.stages.map_page, self.stages.unmap, self._record.stage2)
         self._ledger.claim(self.owner, self.pa, self.settings.memory)
@@ -180,6 +181,8 @@ class Persona:
 
     def _tlbi_all(self) -> None:
         self.machine.core.tlbi_vmid(self.vmid)
+        if self.table_log is not None:
+            self.table_log.append(("tlbi_vmid",))
         self._record.tlbi()
 
     def release(self) -> None:

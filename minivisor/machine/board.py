@@ -11,6 +11,7 @@ personas cannot tell: same images, same trace. `minivisor boards` counts what it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from minivisor.machine.memory import PAGE_SIZE, PhysicalMemory
 from minivisor.machine.ns16550 import Ns16550
 from minivisor.machine.pl011 import Pl011
 from minivisor.machine.steps import REGISTERS, Walk, explain
+
+if TYPE_CHECKING:
+    from minivisor.machine.table_log import TableLog
 
 __all__ = ["BOARDS", "Board", "Machine", "board"]
 
@@ -81,18 +85,30 @@ def board(name: str) -> Board:
     return BOARDS[name]
 
 
+def _table_log(core: Core) -> TableLog:
+    """Imported, and so compiled, by those who want one."""
+    from minivisor.machine.table_log import TableLog
+
+    return TableLog(core)
+
+
 class Machine:
     """A powered-on board: memory, one core, its interrupt controller, the panel, the serial port.
 
     list_registers: how many of the board's to use, to see what happens with fewer or more. ram: bytes fitted, when a guest
-    needs more than the maker thought of.
+    needs more than the maker thought of. check_tables: keep what `course.bbm_guest.check` judges, in `table_log`.
     virtual_interface: its list registers, as its GIC has them. uart: the serial port at `Board.uart_base`.
     console: what was written to that, as a person with a cable would see it.
     panel: uint8[height, width, 3], RGB, what a person sees.
     """
 
     def __init__(
-        self, hardware: Board | str = "a", mmu: str = "minivisor", list_registers: int | None = None, ram: int = 0
+        self,
+        hardware: Board | str = "a",
+        mmu: str = "minivisor",
+        list_registers: int | None = None,
+        ram: int = 0,
+        check_tables: bool = False,
     ) -> None:
         chosen = board(hardware) if isinstance(hardware, str) else hardware
         self.board = replace(chosen, ram_size=max(chosen.ram_size, ram))
@@ -101,6 +117,7 @@ class Machine:
         self.memory = PhysicalMemory(self.board.ram_base, self.board.ram_size)
         self.list_registers = list_registers or self.board.list_registers
         self.core = Core(self.memory, self.board.gicv_base, mmu, self.list_registers)
+        self.table_log = _table_log(self.core) if check_tables else None
         self.gic = PhysicalGic(self.core)
         self.virtual_interface = INTERFACES[self.board.gic](self.core, self.list_registers)
         self.gic.enable(MAINTENANCE, HYP_TIMER, VIRTUAL_TIMER, PHYSICAL_TIMER)

@@ -154,17 +154,18 @@ class Core:
         engine.map_device(self.uc, gicv_base, GICV_SIZE, read_gicv.address, write_gicv.address, int(self._address))
 
     def _add_hooks(self) -> None:
-        user = int(self._address)
+        """hooks: Unicorn's handles by what they are for; a diagnostic may put itself in their place (`table_log`)."""
+        user, self.hooks = int(self._address), dict[str, int]()
         if self.mmu == "minivisor":
-            engine.add_hook(self.uc, const.UC_HOOK_TLB_FILL, fill_tlb.address, user)
+            self.hooks["fill_tlb"] = engine.add_hook(self.uc, const.UC_HOOK_TLB_FILL, fill_tlb.address, user)
         engine.add_hook(self.uc, const.UC_HOOK_BLOCK, count_block.address, user)
         engine.add_hook(self.uc, const.UC_HOOK_INTR, take.address, user)
-        for instruction, hook in (
-            (arm64.UC_ARM64_INS_MRS, read_system),
-            (arm64.UC_ARM64_INS_MSR, write_system),
-            (arm64.UC_ARM64_INS_SYS, system),
+        for name, instruction, hook in (
+            ("read_system", arm64.UC_ARM64_INS_MRS, read_system),
+            ("write_system", arm64.UC_ARM64_INS_MSR, write_system),
+            ("system", arm64.UC_ARM64_INS_SYS, system),
         ):
-            engine.add_hook(self.uc, const.UC_HOOK_INSN, hook.address, user, instruction)
+            self.hooks[name] = engine.add_hook(self.uc, const.UC_HOOK_INSN, hook.address, user, instruction)
 
     # ── registers ──
 

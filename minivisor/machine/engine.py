@@ -30,6 +30,7 @@ __all__ = [
     "map_memory",
     "new_engine",
     "offsets",
+    "replace_hook",
 ]
 
 TCG_BUFFER = 32 << 20
@@ -79,14 +80,21 @@ def _check(status: int, what: str) -> None:
         raise EngineError(f"engine: {what} failed with {UcError(status)}; Unicorn 2.1.4 was expected")
 
 
-def add_hook(uc: Uc, kind: int, callback: int, user: int, *instruction: int) -> None:
-    """Register a compiled callback for every address. kind: UC_HOOK_*; instruction: for UC_HOOK_INSN."""
+def add_hook(uc: Uc, kind: int, callback: int, user: int, *instruction: int) -> int:
+    """Register a compiled callback for every address; a handle. kind: UC_HOOK_*; instruction: for UC_HOOK_INSN."""
     hook = ctypes.c_size_t()
     extra = [ctypes.c_int(number) for number in instruction]
     everywhere = ctypes.c_uint64(1), ctypes.c_uint64(0)  # begin above end: no bounds
     pointers = ctypes.c_void_p(callback), ctypes.c_void_p(user)
     status = uclib.uc_hook_add(uc._uch, ctypes.byref(hook), kind, *pointers, *everywhere, *extra)
     _check(status, "uc_hook_add")
+    return int(hook.value)
+
+
+def replace_hook(uc: Uc, old: int, kind: int, callback: int, user: int, *instruction: int) -> None:
+    """Put another callback in a hook's place; of one instruction Unicorn calls the first hook alone."""
+    _check(uclib.uc_hook_del(uc._uch, ctypes.c_size_t(old)), "uc_hook_del")
+    add_hook(uc, kind, callback, user, *instruction)
 
 
 def map_memory(uc: Uc, base: int, memory: np.ndarray) -> None:

@@ -22,7 +22,10 @@ from minivisor.machine.timer import read_timer, write_timer
 from minivisor.machine.tlb import MISS, evict_asid, evict_va, insert, lookup
 from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, first_stage, translate, untagged
 
-__all__ = ["count_block", "fill_tlb", "flush_engine_tlb", "peek", "read_system", "system", "take", "write_system"]
+__all__ = [
+    *("asid_of", "fill", "peek", "refresh_regime", "regime", "system_instruction"),
+    *("count_block", "fill_tlb", "flush_engine_tlb", "read_system", "system", "take", "write_system"),
+]
 
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
 EIGHT = np.uint64(8)
@@ -40,7 +43,7 @@ ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
 @hot
-def _refresh_regime(core):  # type: ignore[no-untyped-def]
+def refresh_regime(core):  # type: ignore[no-untyped-def]
     """Read the registers that steer translation, after something may have written them."""
     if core.regime_stale != ZERO:
         read_one(core, REG.TTBR0_EL1)
@@ -51,7 +54,7 @@ def _refresh_regime(core):  # type: ignore[no-untyped-def]
 
 
 @hot
-def _asid(core):  # type: ignore[no-untyped-def]
+def asid_of(core):  # type: ignore[no-untyped-def]
     """The current ASID (TCR_EL1.A1 chooses the TTBR, TCR_EL1.AS the width)."""
     tcr = core.cp[CP.TCR_EL1].val
     ttbr = core.reg[REG.TTBR1_EL1] if tcr & np.uint64(1 << 22) != ZERO else core.reg[REG.TTBR0_EL1]
@@ -60,7 +63,7 @@ def _asid(core):  # type: ignore[no-untyped-def]
 
 
 @hot
-def _regime(core):  # type: ignore[no-untyped-def]
+def regime(core):  # type: ignore[no-untyped-def]
     """What `translate` and `first_stage` want to know of the registers."""
     return (
         core.cp[CP.SCTLR_EL1].val,
@@ -75,7 +78,7 @@ def _regime(core):  # type: ignore[no-untyped-def]
 
 @hot
 def _walk(core, va, kind, el0):  # type: ignore[no-untyped-def]
-    return translate(array_at(core.ram, core.ram_words), core.ram_base, va, kind, el0, *_regime(core), None)
+    return translate(array_at(core.ram, core.ram_words), core.ram_base, va, kind, el0, *regime(core), None)
 
 
 @hot
@@ -96,10 +99,10 @@ def _output(core, slot, va):  # type: ignore[no-untyped-def]
 @hot
 def peek(core, va):  # type: ignore[no-untyped-def]
     """The instruction word at a virtual address, 0 when it cannot be read. Changes nothing, not even the TLB."""
-    _refresh_regime(core)
+    refresh_regime(core)
     off = core.cp[CP.SCTLR_EL1].val & ONE == ZERO
     va = untagged(va, core.cp[CP.TCR_EL1].val)
-    slot = lookup(core, va, _asid(core), ONE if off else ZERO)
+    slot = lookup(core, va, asid_of(core), ONE if off else ZERO)
     if slot != MISS:
         pa = _output(core, slot, va)
     else:
@@ -134,10 +137,10 @@ def _hit(core, slot, va, kind, el0):  # type: ignore[no-untyped-def]
 @hot
 def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
     """Translate one access for the running level: the TLB slot, or MISS with the fault noted in the record."""
-    _refresh_regime(core)
+    refresh_regime(core)
     el0 = exception_level(read_one(core, REG.PSTATE)) == ZERO
     off = ONE if core.cp[CP.SCTLR_EL1].val & ONE == ZERO else ZERO
-    asid, va = _asid(core), untagged(va, core.cp[CP.TCR_EL1].val)
+    asid, va = asid_of(core), untagged(va, core.cp[CP.TCR_EL1].val)
     slot = lookup(core, va, asid, off)
     if not el0 and kind != FETCH and off == ZERO:
         differs = slot == MISS or (core.tlb_leaf[slot] ^ (core.tlb_leaf[slot] >> EL0_SHIFT)) & np.uint64(7) != ZERO
@@ -157,10 +160,9 @@ def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
     return slot, el0
 
 
-@callback("u32", "u64", "u64", "u32", "u64", "u64")
-def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
-    """uc_cb_tlbevent_t. Gives W^X entries: a writable and executable one would put every store on Unicorn's slow path."""
-    core = core_at(user)
+@hot
+def fill(core, va, access, result):  # type: ignore[no-untyped-def]
+    """Give Unicorn's TLB an entry, W^X: a writable and executable one would put every store on its slow path."""
     if in_window(core, va):
         store64(result, core.stale_page[(va - WINDOW) >> np.uint64(12)])
         store64(result + EIGHT, FETCH)
@@ -179,6 +181,12 @@ def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
     store64(result, pa)
     store64(result + EIGHT, permissions)
     return np.uint32(1)
+
+
+@callback("u32", "u64", "u64", "u32", "u64", "u64")
+def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
+    """uc_cb_tlbevent_t."""
+    return fill(core_at(user), va, access, result)
 
 
 @hot
@@ -272,7 +280,7 @@ def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
 def _invalidate(core, crm, op2, value):  # type: ignore[no-untyped-def]
     """TLBI at EL1, for the loaded VMID (DDI 0487, C5.5): op2 0 all, 1 VA, 2 ASID, 3 VA any ASID, 5 and 7 last level."""
     asid = value >> np.uint64(48)
-    _refresh_regime(core)
+    refresh_regime(core)
     if core.cp[CP.TCR_EL1].val & np.uint64(1 << 36) == ZERO:
         asid &= np.uint64(0xFF)
     va = value << np.uint64(12)
@@ -290,10 +298,10 @@ def _invalidate(core, crm, op2, value):  # type: ignore[no-untyped-def]
 @hot
 def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
     """AT S1E1R/W, S1E0R/W: stage 1 only, the result in PAR_EL1 (C5.5, PAR_EL1). A stage-2 fault on the walk goes to EL2."""
-    _refresh_regime(core)
+    refresh_regime(core)
     kind, el0 = WRITE if op2 & ONE != ZERO else READ, ONE if op2 & TWO != ZERO else ZERO
     memory = array_at(core.ram, core.ram_words)
-    ipa, _permissions, _level, _ng, status, walked = first_stage(memory, core.ram_base, va, kind, el0, *_regime(core), None)
+    ipa, _permissions, _level, _ng, status, walked = first_stage(memory, core.ram_base, va, kind, el0, *regime(core), None)
     if walked != ZERO:
         _fault(core, va, kind, status, TWO, walked & ~ONE, ONE)
         core.fault_pc = read_one(core, REG.PC)
@@ -311,10 +319,10 @@ def _code_changed(core, op1, va):  # type: ignore[no-untyped-def]
     if op1 != THREE or core.native_mmu != ZERO:
         core.code_stale = ONE
     else:
-        _refresh_regime(core)
+        refresh_regime(core)
         off = ONE if core.cp[CP.SCTLR_EL1].val & ONE == ZERO else ZERO
         va = untagged(va, core.cp[CP.TCR_EL1].val)
-        slot = lookup(core, va, _asid(core), off)
+        slot = lookup(core, va, asid_of(core), off)
         if slot != MISS:
             pa, status = _output(core, slot, va), ZERO
         else:
@@ -326,10 +334,9 @@ def _code_changed(core, op1, va):  # type: ignore[no-untyped-def]
     core.deadline = ZERO
 
 
-@callback("u32", "u64", "u32", "u64", "u64")
-def system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
-    """uc_cb_insn_sys_t for SYS: CRn 8 is TLBI, CRn 7 CRm 8 is AT, CRn 7 CRm 1 and 5 are IC."""
-    core = core_at(user)
+@hot
+def system_instruction(core, encoding):  # type: ignore[no-untyped-def]
+    """SYS: CRn 8 is TLBI, CRn 7 CRm 8 is AT, CRn 7 CRm 1 and 5 are IC. 1 when it is done, 0 when it is Unicorn's to do."""
     crn, crm = load32(encoding), load32(encoding + FOUR)
     op1, op2 = load32(encoding + np.uint64(12)), load32(encoding + np.uint64(16))
     value = load64(encoding + np.uint64(24))
@@ -347,3 +354,9 @@ def system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
         _address_translate(core, op2, value)
         return np.uint32(1)
     return np.uint32(0)
+
+
+@callback("u32", "u64", "u32", "u64", "u64")
+def system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
+    """uc_cb_insn_sys_t for SYS."""
+    return system_instruction(core_at(user), encoding)

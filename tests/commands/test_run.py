@@ -5,6 +5,7 @@ import json
 import pytest
 
 from minivisor import cli, guests
+from tests.machine import a64
 
 HELLO, PERSONA, BENCH = (str(guests.path(name)) for name in ("hello", "persona", "bench"))
 
@@ -200,3 +201,43 @@ def test_a_disk_that_somebody_has_is_one_line_and_status_2(run, tmp_path):
     disk.write_bytes(bytes(512))
     status, _, err = run(HELLO, "--disk", str(disk), "--disk", str(disk))
     assert status == 2 and "in use" in err and len(err.splitlines()) == 1
+
+
+def tables_guest(path, *order):
+    """A flat guest that maps a page at 4 GiB, reads it, changes its descriptor in some order, and powers off.
+
+    RAM's first GiB is a block; X3 is the address of the page's descriptor, X5 what it will say, X4 a TLBI's operand.
+    """
+    root, level2, level3 = 0x4010_0000, 0x4010_1000, 0x4010_2000
+    leaf = 0x4010_3000 | 1 << 10 | 3 << 8 | 3
+    words, block = [], 0x4000_0000 | 1 << 10 | 3 << 8 | 1
+    for slot, value in ((root + 8, block), (root + 32, level2 | 3), (level2, level3 | 3), (level3, leaf)):
+        words += [*a64.MOV(1, slot), *a64.MOV(2, value), a64.STR(2, 1)]
+    for register, value in (("TTBR0_EL1", root), ("TCR_EL1", 1 << 32 | 25 << 16 | 25), ("MAIR_EL1", 0xFF)):
+        words += [*a64.MOV(2, value), a64.msr(register, 2)]
+    words += [a64.ISB, *a64.MOV(2, 0x30D0_0801), a64.msr("SCTLR_EL1", 2), a64.ISB]
+    words += [*a64.MOV(1, 4 << 30), *a64.MOV(3, level3), *a64.MOV(4, 4 << 30 >> 12), *a64.MOV(5, leaf + 0x1000), *order]
+    words += [*a64.MOV(0, 0x8400_0008), a64.HVC(0)]
+    path.write_bytes(b"".join(word.to_bytes(4, "little") for word in words))
+    return str(path)
+
+
+READ, BREAK, MAKE, TLBI = a64.LDR(0, 1), a64.STR(31, 3), a64.STR(5, 3), a64.sys("TLBI VAE1IS", 4)
+
+
+def test_check_tables_tells_a_kernel_that_breaks_the_rules_which_one_and_where(run, tmp_path):
+    kernel = tables_guest(tmp_path / "hasty.bin", READ, MAKE, TLBI, a64.DSB, a64.ISB, READ)
+    status, _out, err = run(kernel, "--check-tables")
+    assert status == 4 and "tables: break-before-make kept, except once\n" in err
+    assert "stage 1, the guest: live change" in err and "entry 0 of the level-3 table at 0x40102000" in err
+    assert "VA 0x100000000 to 0x100001000" in err and "missing: write 0; DSB ISHST; TLBI VAALE1IS, 0x100000000" in err
+    assert run(kernel, "--check-tables")[2].partition("tables:")[2] == err.partition("tables:")[2]
+    assert run(kernel)[0] == 0  # it works all the same
+
+
+def test_check_tables_has_nothing_to_say_about_one_that_keeps_them(run, tmp_path):
+    kernel = tables_guest(tmp_path / "patient.bin", READ, BREAK, a64.DSB, TLBI, a64.DSB, a64.ISB, MAKE, a64.DSB, READ)
+    status, _out, err = run(kernel, "--check-tables")
+    assert status == 0 and err.rstrip().endswith("tables: break-before-make kept")
+    status, _out, err = run(kernel, "--check-tables", "--mmu", "unicorn")
+    assert status == 2 and "only our own walk can tell which pages are tables" in err
