@@ -17,7 +17,7 @@ from unicorn import unicorn_const as const
 
 from minivisor.arch.encoding import REGISTERS
 from minivisor.errors import EngineError
-from minivisor.machine import engine, hot
+from minivisor.machine import breakpoints, engine, hot
 from minivisor.machine.code_pages import WINDOW, page_changed
 from minivisor.machine.gicv import read_gicv, write_gicv
 from minivisor.machine.hooks import count_block, fill_tlb, peek, read_system, system, take, write_system
@@ -40,8 +40,10 @@ TIMERS = {
 GICV_SIZE = 0x2000
 PAGE = 4096
 MASK64 = (1 << 64) - 1
-WRITE_GENERAL, WRITE_SYSTEM, WRITE_REGIME = 1, 2, 4
-REGIME = frozenset({"SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1"})  # what Unicorn's own TLB does not tell apart
+WRITE_GENERAL, WRITE_SYSTEM, WRITE_REGIME, WRITE_BREAKPOINT = 1, 2, 4, 8
+REGIME = ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1")
+# What a write from outside does not do in the engine: drop what its own TLB does not tell apart, arm breakpoints.
+FOLLOWED = dict.fromkeys(REGIME, WRITE_REGIME) | dict.fromkeys(breakpoints.BREAKPOINTS, WRITE_BREAKPOINT)
 REG_AT, DIRTY_AT = WORD["reg"], WORD["dirty"]
 CODE_STALE_AT, STALE_COUNT_AT = WORD["code_stale"], WORD["stale_count"]
 GENERAL = REG_NAMES[:34]  # X0..X30, SP, PC, PSTATE: what a run brings back
@@ -151,6 +153,7 @@ class Core:
         self._code_bits = memoryview(self._code_pages)  # type: ignore[arg-type]  # the same words, as integers
         record.code_pages, record.code_words = hot.share(self._code_pages), self._code_pages.size
         engine.map_memory(self.uc, memory.base, memory.bytes)
+        self._keep.append(breakpoints.map_rom(self.uc))
         engine.map_device(self.uc, gicv_base, GICV_SIZE, read_gicv.address, write_gicv.address, int(self._address))
 
     def _add_hooks(self) -> None:
@@ -220,8 +223,8 @@ class Core:
             words[at], words[at + 1] = value & MASK64, value >> 64 & MASK64
         else:
             at = self._word_of(name)
-            if name in REGIME and words[at] != value & MASK64:
-                words[DIRTY_AT] |= WRITE_REGIME
+            if words[at] != value & MASK64 and name in FOLLOWED:
+                words[DIRTY_AT] |= FOLLOWED[name]
             words[at] = value & MASK64
         words[DIRTY_AT] |= WRITE_SYSTEM
 
@@ -293,6 +296,9 @@ class Core:
 
     def _write_back(self) -> None:
         """Everything EL2 changed beyond the general registers; those by encoding go last, they rebuild the flags."""
+        if self.words[DIRTY_AT] & WRITE_BREAKPOINT:
+            breakpoints.arm(self)
+            self.words[DIRTY_AT] &= ~WRITE_BREAKPOINT
         if self.words[DIRTY_AT] & WRITE_SYSTEM:
             plain, coded = len(REG_NAMES), len(CP_NAMES)
             self._batch("reg_write_batch", plain + coded, 32)

@@ -32,6 +32,7 @@ UC_ERR_EXCEPTION = np.uint64(21)
 UC_ERR_READ_UNMAPPED, UC_ERR_WRITE_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(7), np.uint64(8)
 UNDEFINED, PREFETCH_ABORT, DATA_ABORT = np.uint64(1), np.uint64(3), np.uint64(4)  # QEMU's EXCP_ numbers
 EC_SYSREG, EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = (np.uint64(ec) for ec in (0x18, 0x20, 0x22, 0x24))
+EC_SOFTWARE_STEP = np.uint64(0x32)
 EXTERNAL_ABORT = np.uint64(0x10)
 S1PTW, WNR, CM, FNV = np.uint64(1 << 7), np.uint64(1 << 6), np.uint64(1 << 8), np.uint64(1 << 10)
 GENERAL_BYTES = np.uint64(34 * 8)
@@ -148,13 +149,21 @@ def _deliver_exception(core, pc):  # type: ignore[no-untyped-def]
 
 
 @hot
+def _block_complete(core, error):  # type: ignore[no-untyped-def]
+    """Did the last block run to its end, so that PC is where it led? A fetch that failed there, or a software step."""
+    if core.interrupt == ZERO:
+        return error == UC_ERR_FETCH_UNMAPPED or (error == UC_ERR_EXCEPTION and core.fault_kind == FETCH)
+    exception_class = load32(core.context + core.syndrome_at) >> np.uint64(26)
+    if core.interrupt == PREFETCH_ABORT:
+        return exception_class & ~ONE == EC_INSTRUCTION_ABORT  # or a breakpoint, which ends its block early
+    return exception_class & ~ONE == EC_SOFTWARE_STEP
+
+
+@hot
 def _account(core, error, pc):  # type: ignore[no-untyped-def]
-    """Bring the clock up to date: how much of the last block ran before the engine stopped."""
-    fetch_failed = core.interrupt == PREFETCH_ABORT or error == UC_ERR_FETCH_UNMAPPED
-    if core.interrupt == ZERO and error == UC_ERR_EXCEPTION and core.fault_kind == FETCH:
-        fetch_failed = True
-    if fetch_failed:
-        core.retired += core.block_insns  # the block before it was complete
+    """Bring the clock up to date: how much of the last block ran before the engine stopped. Needs a fresh context."""
+    if _block_complete(core, error):
+        core.retired += core.block_insns
     else:  # a stop at a deadline is before the block, and adds nothing
         core.retired += (pc - core.block_pc) >> TWO
     core.block_pc, core.block_insns = pc, ZERO
