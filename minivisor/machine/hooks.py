@@ -23,8 +23,19 @@ from minivisor.machine.tlb import MISS, evict_asid, evict_va, insert, lookup
 from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, first_stage, translate, untagged
 
 __all__ = [
-    *("asid_of", "fill", "peek", "refresh_regime", "regime", "system_instruction"),
-    *("count_block", "fill_tlb", "flush_engine_tlb", "read_system", "system", "take", "write_system"),
+    "asid_of",
+    "count_block",
+    "fill",
+    "fill_tlb",
+    "flush_engine_tlb",
+    "peek",
+    "read_system",
+    "refresh_regime",
+    "regime",
+    "system",
+    "system_instruction",
+    "take",
+    "write_system",
 ]
 
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
@@ -35,6 +46,7 @@ ATTEND_CODE, ATTEND_FAULT = np.uint64(1), np.uint64(2)
 GICV_SIZE = np.uint64(0x2000)
 PAR_RES1, PAR_NORMAL = np.uint64(1 << 11), np.uint64(0xFF << 56 | 1 << 11)  # memory attribute: Normal write-back
 PAGE_OFFSET = np.uint64(0xFFF)
+TTLB = np.uint64(1 << 25)  # HCR_EL2
 VECTORS_RES0 = np.uint64(0x7FF)  # VBAR_EL1 bits 10:0
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
@@ -347,7 +359,9 @@ def system_instruction(core, encoding):  # type: ignore[no-untyped-def]
     if core.native_mmu != ZERO or not privileged or op1 != ZERO:
         return np.uint32(0)
     unallocated = op2 == FOUR or op2 == np.uint64(6)  # skipping one that Unicorn does not know repeats it for ever
-    if crn == np.uint64(8) and (crm == THREE or crm == np.uint64(7)) and not unallocated:
+    if crn == EIGHT and core.cp[CP.HCR_EL2].val & TTLB != ZERO:
+        return np.uint32(0)  # EL2's: Unicorn traps it
+    if crn == EIGHT and (crm == THREE or crm == np.uint64(7)) and not unallocated:
         _invalidate(core, crm, op2, value)
         return np.uint32(1)
     if crn == np.uint64(7) and crm == np.uint64(8) and op2 < FOUR:

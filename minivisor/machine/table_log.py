@@ -35,10 +35,11 @@ __all__ = ["TableEvent", "TableLog", "TlbiEvent", "WriteEvent"]
 CAPACITY = 1 << 19  # events
 PAGE, ROW, MOST_NOTES = 4096, 8, 24
 TABLE, WRITE, TLBI = (np.uint64(n) for n in (1, 2, 3))
-ZERO, ONE, SEVEN = np.uint64(0), np.uint64(1), np.uint64(7)
+ZERO, ONE, TWO, THREE, SEVEN = (np.uint64(n) for n in (0, 1, 2, 3, 7))
 EIGHT, NINE, TWELVE, SIXTEEN = np.uint64(8), np.uint64(9), np.uint64(12), np.uint64(16)
 BADDR = np.uint64(0x0000_FFFF_FFFF_FFFE)
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+# A generation ends where the reader of the log forgets a table: at a TLBI by ASID or of all, and when a table changes place.
 # The control block, uint64[CONTROL]: what the callbacks are given instead of the core.
 CORE_AT, ROWS_AT, COUNT, LOST, SEEN_AT, PAGES, GENERATION, NOTES_AT = range(8)
 CONTROL = 8
@@ -102,7 +103,7 @@ class TableLog:
             raise EngineError("table log: only our own walk can tell which pages are tables; mmu='minivisor' was expected")
         self._core = core
         self._rows = np.zeros(CAPACITY * ROW, np.uint64)
-        self._seen = np.zeros(core.memory.size // PAGE, np.uint64)  # a page's generation when it was last announced, 0: never
+        self._seen = np.zeros(core.memory.size // PAGE, np.uint64)  # generation << 2 | level when it was announced, 0: never
         self._notes, self._control = np.zeros(NOTES, np.uint64), np.zeros(CONTROL, np.uint64)
         core_at, rows, seen, notes = int(core._address), *map(share, (self._rows, self._seen, self._notes))
         self._control[:] = core_at, rows, 0, 0, seen, self._seen.size, 1, notes
@@ -158,7 +159,7 @@ def _append(control, kind, vmid, a, b, c, d, e, f):  # type: ignore[no-untyped-d
 
 @hot.hot
 def _announce(control, core, va):  # type: ignore[no-untyped-def]
-    """Walk once more, for the notes: every stage-1 table on the way that is not known since the last TLBI."""
+    """Walk once more, for the notes: every stage-1 table on the way that is not known in this generation."""
     notes, seen = array_at(control[NOTES_AT], np.uint64(NOTES)), array_at(control[SEEN_AT], control[PAGES])
     notes[0], tcr = ZERO, core.cp[CP.TCR_EL1].val
     va = untagged(va, tcr)
@@ -171,8 +172,8 @@ def _announce(control, core, va):  # type: ignore[no-untyped-def]
         level, table, index = notes[at + ONE], notes[at + np.uint64(2)], notes[at + np.uint64(3)]
         address = notes[at + np.uint64(4)]
         page = (address - core.ram_base) >> TWELVE
-        if seen[page] != control[GENERATION]:
-            seen[page] = control[GENERATION]
+        if seen[page] != (control[GENERATION] << TWO) | level:
+            seen[page] = (control[GENERATION] << TWO) | level
             span, first = np.uint64(39) - NINE * level, address - (index << np.uint64(3))
             start = (va >> span << span) - (index << span)
             _append(control, TABLE, core.vmid, first, table, level, start, asid_of(core), root & BADDR)
@@ -196,7 +197,10 @@ def store_and_log(uc, access, pa, size, value, user):  # type: ignore[no-untyped
     control = array_at(user, np.uint64(CONTROL))
     core = core_at(control[CORE_AT])
     page = (pa - core.ram_base) >> TWELVE
-    if pa < core.ram_base or page >= control[PAGES] or array_at(control[SEEN_AT], control[PAGES])[page] == ZERO:
+    if pa < core.ram_base or page >= control[PAGES]:
+        return
+    seen = array_at(control[SEEN_AT], control[PAGES])[page]
+    if seen == ZERO:
         return
     old, shift = load64(core.ram + ((pa - core.ram_base) & ~SEVEN)), (pa & SEVEN) * EIGHT
     mask = ALL_ONES if np.uint64(size) >= EIGHT else (ONE << (np.uint64(size) * EIGHT)) - ONE
@@ -206,6 +210,8 @@ def store_and_log(uc, access, pa, size, value, user):  # type: ignore[no-untyped
         refresh_regime(core)
         low, high = core.reg[REG.TTBR0_EL1] & BADDR, core.reg[REG.TTBR1_EL1] & BADDR
         _append(control, WRITE, core.vmid, pa & ~SEVEN, old, new, pc, low, high)
+        if seen & THREE != THREE and (old & THREE == THREE or new & THREE == THREE):
+            control[GENERATION] += ONE  # a table was linked or unlinked
 
 
 @callback("u32", "u64", "u32", "u64", "u64")
@@ -219,5 +225,6 @@ def system_and_log(uc, register, encoding, user):  # type: ignore[no-untyped-def
         low, high = core.reg[REG.TTBR0_EL1] & BADDR, core.reg[REG.TTBR1_EL1] & BADDR
         operand, op2 = load64(encoding + np.uint64(24)), load32(encoding + SIXTEEN)
         _append(control, TLBI, core.vmid, op2, operand, ZERO, ZERO, low, high)
-        control[GENERATION] += ONE
+        if op2 == ZERO or op2 == TWO:
+            control[GENERATION] += ONE
     return done

@@ -28,7 +28,8 @@ def guest(*body: int) -> Image:
     """A flat guest: X1 the UART, vectors set; its SError handler prints S, keeps ESR in X20 and counts in X21."""
     code = [*a64.MOV(1, UART), *a64.MOV(3, VECTORS), a64.msr("VBAR_EL1", 3), a64.ISB, *body, *OFF]
     pieces = ((ENTRY, code), (VECTORS + 0x380, SAY_S))
-    return Image("test", ENTRY, tuple((at, np.array(words, np.uint32).tobytes(), 4 * len(words)) for at, words in pieces))
+    content = tuple((at, np.array(words, np.uint32).tobytes(), 4 * len(words)) for at, words in pieces)
+    return Image("test", ENTRY, content, tree=RAM)
 
 
 def letter(character: str) -> list[int]:

@@ -133,7 +133,8 @@ def test_a_page_that_changes_owner_runs_the_new_owners_code(rig: Rig) -> None:
 def program(letter: str) -> Image:
     """A flat guest: one letter to the UART, then PSCI SYSTEM_OFF."""
     words = [*a64.MOV(1, 0x0900_0000), *a64.MOV(2, ord(letter)), a64.STRW(2, 1), *a64.MOV(0, 0x8400_0008), a64.HVC(0)]
-    return Image(letter, GUEST_RAM + 0x8_0000, ((GUEST_RAM + 0x8_0000, np.array(words, np.uint32).tobytes(), 4 * len(words)),))
+    code, entry = np.array(words, np.uint32).tobytes(), GUEST_RAM + 0x8_0000
+    return Image(letter, entry, ((entry, code, len(code)),), tree=GUEST_RAM)
 
 
 @pytest.mark.parametrize("mmu", ["minivisor", "unicorn"])
