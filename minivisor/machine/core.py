@@ -18,13 +18,12 @@ from unicorn import unicorn_const as const
 from minivisor.arch.encoding import REGISTERS
 from minivisor.errors import EngineError
 from minivisor.machine import breakpoints, engine, hot
-from minivisor.machine.code_pages import WINDOW, page_changed
 from minivisor.machine.gicv import read_gicv, write_gicv
 from minivisor.machine.hooks import count_block, fill_tlb, peek, read_system, system, take, write_system
+from minivisor.machine.invalidate import CODE_STALE_AT, STALE_COUNT_AT, Invalidation
 from minivisor.machine.memory import PhysicalMemory
 from minivisor.machine.run import AARCH32, CODE, ERROR, FIXED_POINT, HORIZON, IRQ, SYNC, inject, run
 from minivisor.machine.state import CORE, CP_NAMES, LIST_REGISTERS, REG_NAMES, WORD
-from minivisor.machine.tlb import evict_all, evict_asid, evict_ipa
 
 __all__ = ["AARCH32", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "Core"]
 
@@ -45,7 +44,6 @@ REGIME = ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1")
 # What a write from outside does not do in the engine: drop what its own TLB does not tell apart, arm breakpoints.
 FOLLOWED = dict.fromkeys(REGIME, WRITE_REGIME) | dict.fromkeys(breakpoints.BREAKPOINTS, WRITE_BREAKPOINT)
 REG_AT, DIRTY_AT = WORD["reg"], WORD["dirty"]
-CODE_STALE_AT, STALE_COUNT_AT = WORD["code_stale"], WORD["stale_count"]
 GENERAL = REG_NAMES[:34]  # X0..X30, SP, PC, PSTATE: what a run brings back
 CP_WORDS, CP_VALUE = 4, 3  # a cell of `cp` is four words, its value the last
 
@@ -83,7 +81,7 @@ def _vectors(names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
     return tuple((name, VECTORS[name]) for name in names if name in VECTORS)
 
 
-class Core:
+class Core(Invalidation):
     """A Cortex-A72 with EL2.
 
     memory: the board's RAM. gicv_base: physical address of the virtual CPU interface page. mmu: "minivisor" (our
@@ -244,8 +242,9 @@ class Core:
         if "PSTATE" in values:
             self._select_stack(values["PSTATE"])
             words[AT_ONCE["PSTATE"]] = values["PSTATE"]
-        if any(words[LATER[name]] != values[name] for name in REGIME if name in values):
-            words[DIRTY_AT] |= WRITE_REGIME
+        for name in FOLLOWED:
+            if name in values and words[LATER[name]] != values[name]:
+                words[DIRTY_AT] |= FOLLOWED[name]
         for name, at in _places(names, self._stack_level()):
             words[at] = values[name] & MASK64
         for name, at in _vectors(names):
@@ -356,75 +355,6 @@ class Core:
     def skip(self, nanoseconds: int) -> None:
         """Let time pass without instructions: an idle core, or what an exit costs."""
         self.words[WORD["skipped"]] += nanoseconds
-
-    # ── TLB ──
-
-    def load_vmid(self, vmid: int) -> None:
-        """Entries of this VMID are the ones in reach from now on (VTTBR_EL2.VMID, eight bits)."""
-        self.words[WORD["vmid"]] = vmid
-
-    def tlbi_ipa(self, ipa: int) -> None:
-        """TLBI IPAS2E1 and the VMALLE1 that must follow it, for the loaded VMID."""
-        evict_ipa(self.record, np.uint64(ipa))
-        engine.flush_tlb(self.uc)
-
-    def tlbi_vmid(self, vmid: int) -> None:
-        """TLBI VMALLS12E1 for a VMID."""
-        loaded, self.record.vmid = self.record.vmid, np.uint64(vmid)
-        evict_asid(self.record, np.uint64(0), np.uint64(1))
-        self.record.vmid = loaded
-        engine.flush_tlb(self.uc)
-
-    def tlbi_all(self) -> None:
-        """TLBI ALLE1."""
-        evict_all(self.record)
-        engine.flush_tlb(self.uc)
-
-    def memory_written(self, pa: int, size: int) -> None:
-        """A device wrote `size` bytes at a physical address: code that ran from those pages is dropped. Free where none did."""
-        if self.mmu == "unicorn":  # its fetches pass no hook, so nothing is known about them
-            self.code_changed()
-            return
-        for page in range(pa & -PAGE, pa + size, PAGE):
-            page_changed(self.record, np.uint64(page))
-        if self.words[WORD["stale_count"]] | self.words[WORD["code_stale"]]:
-            self._drop_stale_code()
-
-    def code_changed(self) -> None:
-        """Translated code may be stale: a loader or a new owner wrote pages that held code. Everything is dropped."""
-        words = self.words
-        words[CODE_STALE_AT] = words[STALE_COUNT_AT] = 0
-        self.uc.ctl_flush_tb()
-        self._code_pages[:] = 0
-        engine.flush_tlb(self.uc)
-
-    def written(self, pa: int, size: int) -> None:
-        """A device wrote RAM: what was translated from those pages is dropped before the next instruction.
-
-        Only our walk notes which pages those are. On Unicorn's own everything goes.
-        """
-        if self.mmu == "unicorn":
-            self.words[CODE_STALE_AT] = 1
-            return
-        first, last = (pa - self.memory.base) // PAGE, (pa + size - 1 - self.memory.base) // PAGE
-        for page in range(first, last + 1):
-            if self._code_bits[page >> 6] >> (page & 63) & 1:
-                page_changed(self.record, np.uint64(self.memory.base + page * PAGE))
-
-    def _drop_stale_code(self) -> None:
-        """What the guest said it changed (`code_pages`), or a device wrote: those pages, or everything."""
-        words = self.words
-        if words[CODE_STALE_AT]:
-            self.code_changed()
-            return
-        words[WORD["window"]] = 1
-        for n in range(words[STALE_COUNT_AT]):
-            at = int(WINDOW) + PAGE * n
-            self.uc.ctl_remove_cache(at, at + PAGE)
-            page = (words[WORD["stale_page"] + n] - self.memory.base) // PAGE
-            self._code_pages[page >> 6] &= np.uint64(~(1 << (page & 63)) & MASK64)
-        words[WORD["window"]] = words[STALE_COUNT_AT] = 0
-        engine.flush_tlb(self.uc)
 
 
 _BATCH = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)

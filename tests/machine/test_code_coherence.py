@@ -73,7 +73,7 @@ def test_code_that_a_device_wrote(rig: Rig) -> None:
     rig.start(a64.BR(1), X1=TARGET)
     for number in (0x11, 0x22, 0x33):
         rig.load([a64.HVC(number)], TARGET)
-        rig.core.memory_written(TARGET, 4)
+        rig.core.written(TARGET, 4)
         rig.core.write("PC", CODE)
         assert rig.hvc() == number
 
@@ -82,7 +82,7 @@ def test_a_device_that_writes_across_pages(rig: Rig) -> None:
     rig.start(a64.BR(1), X1=TARGET + PAGE - 4)
     for number in (0x11, 0x22):
         rig.load([a64.ADD(7, 7, number), a64.HVC(number)], TARGET + PAGE - 4)
-        rig.core.memory_written(TARGET + PAGE - 4, 8)
+        rig.core.written(TARGET + PAGE - 4, 8)
         rig.core.write("PC", CODE)
         rig.core.write("X7", 0)
         assert rig.hvc() == number
@@ -95,7 +95,7 @@ def test_a_device_that_writes_data_costs_the_core_nothing() -> None:
     assert rig.hvc() == 1
     fills = int(rig.core.record.fills)
     for n in range(100):
-        rig.core.memory_written(DATA + n * 64, 64)
+        rig.core.written(DATA + n * 64, 64)
         rig.core.write("PC", CODE)
         assert rig.hvc() == 1
     assert int(rig.core.record.fills) == fills  # neither Unicorn's TLB nor its translations were dropped
