@@ -164,8 +164,8 @@ def _account(core, error, pc):  # type: ignore[no-untyped-def]
     """Bring the clock up to date: how much of the last block ran before the engine stopped. Needs a fresh context."""
     if _block_complete(core, error):
         core.retired += core.block_insns
-    else:  # a stop at a deadline is before the block, and adds nothing
-        core.retired += (pc - core.block_pc) >> TWO
+    else:  # a stop at a deadline is before the block, and adds nothing; and wherever PC is, no block adds more than itself
+        core.retired += min((pc - core.block_pc) >> TWO, core.block_insns)
     core.block_pc, core.block_insns = pc, ZERO
 
 
