@@ -8,7 +8,9 @@ PY    := .venv/bin/python
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt scripts/setup.sh | cksum | cut -d' ' -f1)
 ARGS  ?=
 
-.PHONY: help phone test soak setup guests study bench check warm constraints clean
+MODULES := virtio_mmio,virtio_blk,virtio_net,virtio_rng,virtio_console,virtio_input,evdev,ext4,crc32c_generic
+
+.PHONY: help phone test linux soak setup guests study bench check warm constraints clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +24,9 @@ test: guests  ## all tests, at most five minutes; in CI `make check` first
 
 soak: guests  ## hostile guests, ten million operations; a seed that breaks something is printed
 	@$(PY) -m tests.fuzz.soak $(ARGS)
+
+linux: $(STAMP)  ## a small initrd for Debian's arm64 kernel, with its virtio modules (apt, dpkg)
+	@$(PY) scripts/linux_initrd.py build/linux/initrd.gz --modules $(MODULES)
 
 study: guests  ## chapters and labs in JupyterLab
 	@$(PY) -m minivisor study $(ARGS)

@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,9 @@ PROGRAMS = {
     "make": (("make",), "apt-get install make"),
     "qemu": (("qemu-system-aarch64",), "apt-get install qemu-system-arm"),
 }
+LINUX_KERNEL = Path("/usr/lib/debian-installer/images/12/arm64/text/debian-installer/arm64/linux")
+LINUX_INITRD = Path(__file__).resolve().parent.parent / "build" / "linux" / "initrd.gz"
+FILES = {"linux": ((LINUX_KERNEL, LINUX_INITRD), "make linux, with Debian's installer and apt")}
 MODULES = {
     "jupyterlab": (("jupyterlab", "nbclient", "ipykernel"), "pip install -e .[notebooks]"),
     "playwright": (("playwright", "axe_playwright_python"), "pip install -e .[dev]"),
@@ -48,10 +52,13 @@ def absent(part: str) -> str:
     if part in PROGRAMS:
         names, remedy = PROGRAMS[part]
         return "" if any(map(shutil.which, names)) else f"no {names[0]} ({remedy})"
+    if part in FILES:
+        paths, remedy = FILES[part]
+        return "" if all(path.is_file() for path in paths) else f"no {part} ({remedy})"
     if part in MODULES:
         names, remedy = MODULES[part]
         return "" if all(map(find_spec, names)) else f"no {part} ({remedy})"
-    return f"unknown part {part!r}: tests/conftest.py knows {', '.join(sorted({*PROGRAMS, *MODULES}))}"
+    return f"unknown part {part!r}: tests/conftest.py knows {', '.join(sorted({*PROGRAMS, *MODULES, *FILES}))}"
 
 
 @pytest.hookimpl(tryfirst=True)
