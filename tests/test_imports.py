@@ -19,6 +19,7 @@ LAYERS = (
     "stages",
     "machine",
     "platform",
+    "drivers",
     "hypervisor",
     "phone",
     "course",

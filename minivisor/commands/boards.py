@@ -26,8 +26,8 @@ __all__ = ["command"]
 DATA, WHOLE = "minivisor.machine.board", ""
 SOURCES: dict[str, tuple[tuple[str, str], ...]] = {
     "GICv2": (
-        ("minivisor.hypervisor.interrupts", "encode_list_register"),
-        ("minivisor.hypervisor.interrupts", "decode_list_register"),
+        ("minivisor.drivers.gich", "encode_list_register"),
+        ("minivisor.drivers.gich", "decode_list_register"),
     ),
     "GICv3": (
         *(("minivisor.arch.gicv3", f"{name}_EL2") for name in ("ICH_HCR", "ICH_VTR", "ICH_VMCR", "ICH_LR")),
@@ -36,13 +36,13 @@ SOURCES: dict[str, tuple[tuple[str, str], ...]] = {
         ("minivisor.machine.gich", "Ich"),
         ("minivisor.machine.gich", "_kept"),
         ("minivisor.machine.gich", "_seen"),
-        ("minivisor.hypervisor.ich", WHOLE),
+        ("minivisor.drivers.ich", WHOLE),
     ),
-    "PL011": (("minivisor.hypervisor.serial_port", "Pl011Port"),),
+    "PL011": (("minivisor.drivers.serial_port", "Pl011Port"),),
     "NS16550": (
         ("minivisor.arch.ns16550", WHOLE),
         ("minivisor.machine.ns16550", WHOLE),
-        ("minivisor.hypervisor.serial_port", "Ns16550Port"),
+        ("minivisor.drivers.serial_port", "Ns16550Port"),
     ),
 }
 """Part -> (module, name in it) of the source that only boards with this part use."""

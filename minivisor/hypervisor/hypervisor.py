@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from minivisor.drivers.serial_port import PORTS
 from minivisor.errors import StageError
 from minivisor.hypervisor.cost import CostModel
 from minivisor.hypervisor.dispatch import Dispatch
@@ -23,7 +24,6 @@ from minivisor.hypervisor.persona import Persona, PersonaSettings
 from minivisor.hypervisor.placement import BLOCK, place
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.report import report
-from minivisor.hypervisor.serial_port import PORTS
 from minivisor.hypervisor.stage2 import VTCR
 from minivisor.hypervisor.vcpu import HCR_VSE, VirtualCpu
 from minivisor.machine.board import Machine

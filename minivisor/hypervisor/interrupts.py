@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minivisor.hypervisor.ich import decode_ich, encode_ich
+from minivisor.drivers.gich import FORMATS
+from minivisor.drivers.ich import decode_ich
 from minivisor.hypervisor.list_registers import HCR_EN, maintenance
 from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.board import Machine
@@ -21,43 +22,14 @@ from minivisor.stages import ListRegister
 from minivisor.trace.records import IrqEvent
 from minivisor.trace.store import Trace
 
-__all__ = ["Interrupts", "decode_list_register", "encode_list_register"]
+__all__ = ["Interrupts"]
 
 TICK = 16  # ns
 HCR_AT, VMCR_AT, APR_AT, AP0R_AT = (WORD[name] for name in ("gich_hcr", "gich_vmcr", "gich_apr", "ich_ap0r"))
 CVAL_AT, CTL_AT, OFFSET_AT = (WORD[name] for name in ("cntv_cval", "cntv_ctl", "cntvoff"))
 P_CVAL_AT, P_CTL_AT = WORD["cntp_cval"], WORD["cntp_ctl"]
-HW, GROUP, EOI = 1 << 31, 30, 1 << 19
 EOI_COUNT = 27  # GICH_HCR[31:27]
 TDIR = 1 << 14  # ICH_HCR_EL2.TDIR: the hardware could not deactivate what is in no list register
-
-
-def encode_list_register(register: ListRegister) -> int:
-    """GICH_LR<n> (IHI 0048B, 5.3.8). Empty ones keep no interrupt id."""
-    if not register.state:
-        return 0
-    value = register.group << GROUP | register.state << 28 | register.priority >> 3 << 23 | register.intid
-    if register.physical is not None:
-        return value | HW | register.physical << 10
-    return value | register.source << 10 | (EOI if register.eoi_maintenance else 0)
-
-
-def decode_list_register(value: int) -> ListRegister:
-    """What a GICH_LR<n> says. One that was completed keeps its interrupt id; one all zero was empty, or held SGI 0."""
-    hardware = bool(value & HW)
-    return ListRegister(
-        state=value >> 28 & 3,
-        intid=value & 0x3FF,
-        priority=(value >> 23 & 0x1F) << 3,
-        source=0 if hardware else value >> 10 & 7,
-        physical=value >> 10 & 0x3FF if hardware else None,
-        eoi_maintenance=not hardware and bool(value & EOI),
-        group=value >> GROUP & 1,
-    )
-
-
-FORMATS = {2: (encode_list_register, decode_list_register), 3: (encode_ich, decode_ich)}
-"""`Board.gic` -> to and from its list registers."""
 
 
 class Interrupts:

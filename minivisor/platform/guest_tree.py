@@ -64,8 +64,7 @@ def guest_tree(
     """The flattened device tree of one persona.
 
     memory: (IPA, bytes) of its RAM. cpus: 1 to 8. colour: 0xRRGGBB. initrd: IPA of its first byte and of the one after.
-    gic: version of the interrupt controller, 2 or 3.
-    virtio: how many of the slots have a device, from the first on.
+    gic: version of the interrupt controller, 2 or 3. virtio: how many of the slots have a device, from the first on.
     """
     children = [
         Node("chosen", _chosen(name, colour, bootargs, initrd, seed)),
@@ -74,16 +73,7 @@ def guest_tree(
         _psci(),
         _timer(cpus if gic == 2 else 0),
         _gicv2() if gic == 2 else _gicv3(cpus),
-        Node(
-            "apb-pclk",
-            {
-                "compatible": "fixed-clock",
-                "#clock-cells": 0,
-                "clock-frequency": APB_CLOCK,
-                "clock-output-names": "clk24mhz",
-                "phandle": CLOCK_PHANDLE,
-            },
-        ),
+        _clock(),
         _amba("pl011", UART, 1, clocks=("uartclk", "apb_pclk")),
         _amba("pl031", RTC, 2, clocks=("apb_pclk",)),
         *(_virtio(slot) for slot in range(virtio)),
@@ -208,6 +198,19 @@ def _virtio(slot: int) -> Node:
             "reg": cells(base, SLOT_SIZE),
             "interrupts": [SPI, FIRST_SPI + slot, LEVEL_HIGH],
             "dma-coherent": True,
+        },
+    )
+
+
+def _clock() -> Node:
+    return Node(
+        "apb-pclk",
+        {
+            "compatible": "fixed-clock",
+            "#clock-cells": 0,
+            "clock-frequency": APB_CLOCK,
+            "clock-output-names": "clk24mhz",
+            "phandle": CLOCK_PHANDLE,
         },
     )
 

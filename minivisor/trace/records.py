@@ -192,11 +192,8 @@ class SchedRecord(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputRecord(Record):
-    """Something from outside. vcpu: the persona that got it.
-
-    code: the byte or the key; 1 while a finger is down; the bytes of a frame. position: 1 while a key is down; x and y, 32
-    bits each; the first 64 bits of a frame's blake2b.
-    """
+    """Something from outside. vcpu: the persona that got it. code: the byte or the key; 1 while a finger is down; a frame's
+    bytes. position: 1 while a key is down; x and y, 32 bits each; the first 64 bits of a frame's blake2b."""
 
     kind: ClassVar[Kind] = Kind.INPUT
     event: Annotated[InputEvent, "detail"] = InputEvent.KEY

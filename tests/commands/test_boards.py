@@ -10,8 +10,8 @@ import pytest
 
 from minivisor import cli
 from minivisor.commands.boards import SOURCES, WHOLE
-from minivisor.hypervisor import ich
-from minivisor.hypervisor.serial_port import Ns16550Port
+from minivisor.drivers import ich
+from minivisor.drivers.serial_port import Ns16550Port
 from minivisor.machine.board import BOARDS
 
 
@@ -27,8 +27,8 @@ def test_lines_are_counted_in_the_files(capsys: pytest.CaptureFixture[str]) -> N
     first, second = json.loads(capsys.readouterr().out)
     assert (first["name"], second["parts"]) == ("a", ["GICv3", "NS16550"])
     for thing, name in (
-        (ich, "minivisor.hypervisor.ich"),
-        (Ns16550Port, "minivisor.hypervisor.serial_port: Ns16550Port"),
+        (ich, "minivisor.drivers.ich"),
+        (Ns16550Port, "minivisor.drivers.serial_port: Ns16550Port"),
     ):
         assert second["sources"][name] == len([line for line in inspect.getsource(thing).splitlines() if line.strip()])
     assert second["sources"]["minivisor.machine.board: 'b'"] == 12

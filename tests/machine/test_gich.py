@@ -8,9 +8,9 @@ import pytest
 
 from minivisor.arch.gic import GICH_LR, GICH_LR_SOFTWARE
 from minivisor.arch.gicv3 import ICH_HCR_EL2, ICH_LR_EL2, ICH_LR_EL2_SOFTWARE, ICH_VTR_EL2
+from minivisor.drivers.gich import decode_list_register, encode_list_register
+from minivisor.drivers.ich import decode_ich, encode_ich
 from minivisor.errors import EngineError
-from minivisor.hypervisor.ich import decode_ich, encode_ich
-from minivisor.hypervisor.interrupts import decode_list_register, encode_list_register
 from minivisor.machine.board import Machine
 from minivisor.machine.state import WORD
 from minivisor.stages import ListRegister

@@ -26,8 +26,8 @@ def some(count: int, host: int = 0, limit: int = 500_000) -> Trace:
     return trace
 
 
-def test_each_method_writes_what_its_record_says() -> None:
-    trace = Trace()
+def append_one_of_each(trace: Trace) -> None:
+    """By the method of each kind; WALK and STEP have none, `Walk.record` appends those."""
     r = records
     trace.exit(1, 0, 10, 0x100, HVC, 0x200, 0x300, Outcome.RESUME, 7, 99, r.ExitCause.SYNC)
     trace.switch(2, 1, 0, r.SwitchReason.SLICE, 20, 7, 8, 99)
@@ -43,7 +43,12 @@ def test_each_method_writes_what_its_record_says() -> None:
     trace.stage2(12, 1, kinds.Stage2Event.PROTECT, 0x4000_0000, 0x8000_0000, 0x20_0000, "rwx")
     trace.tlbi(13, 1, kinds.TlbiEvent.IPA, 2, 0x4000_0000)
     trace.device(14, 0, kinds.DeviceEvent.WRITE, "Pl011", 0x900_0000, 2, 65)
-    expected: list[Record] = [
+
+
+def one_of_each() -> list[Record]:
+    """The same, as they must read back."""
+    r = records
+    return [
         r.ExitRecord(time=1, vcpu=0, retired=10, pc=0x100, esr=HVC, far=0x200, ipa=0x300, outcome=Outcome.RESUME,
                      value=7, host=99),
         r.SwitchRecord(time=2, vcpu=1, previous=0, reason=r.SwitchReason.SLICE, retired=20, saved=7, loaded=8, host=99),
@@ -61,9 +66,15 @@ def test_each_method_writes_what_its_record_says() -> None:
         r.TlbiRecord(time=13, vcpu=1, event=kinds.TlbiEvent.IPA, vmid=2, ipa=0x4000_0000),
         r.DeviceRecord(time=14, vcpu=0, event=kinds.DeviceEvent.WRITE, width=2, device=2, ipa=0x900_0000, value=65),
     ]  # fmt: skip
+
+
+def test_each_method_writes_what_its_record_says() -> None:
+    trace = Trace()
+    expected = one_of_each()
+    append_one_of_each(trace)
     assert list(trace) == expected
     assert trace.texts == ["powered off", "rwx", "Pl011"]
-    assert {record.kind for record in expected} == set(Kind) - {Kind.WALK, Kind.STEP}  # Walk.record appends those
+    assert {record.kind for record in expected} == set(Kind) - {Kind.WALK, Kind.STEP}
     again = Trace()
     for words in trace.texts:
         again.text(words)
