@@ -142,7 +142,11 @@ def test_a_pair_of_zero_registers_reads_and_keeps_nothing() -> None:
         (0x2940_1023, 0x0900_0FFC, None),  # LDP whose second register is in the next page
         (0x2940_1023, 0x0900_1000, 0x0900_0FFC),  # the same, when the second is the one that faulted
         (0x885F_7C23, 0x0900_0000, None),  # LDXR
+        (0xC802_7C23, 0x0900_0000, None),  # STXR
+        (0xB8E2_0023, 0x0900_0000, None),  # LDADDAL, which this core does not have
         (0x4C40_7023, 0x0900_0000, None),  # LD1
+        (0x4C00_7023, 0x0900_0000, None),  # ST1
+        (0xD50B_7421, 0x0900_0000, None),  # DC ZVA
     ],
 )
 def test_what_is_answered_with_an_external_abort(word: int, va: int, base: int | None) -> None:

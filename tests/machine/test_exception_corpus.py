@@ -62,7 +62,9 @@ TRAPS = {  # HCR_EL2 bit -> instructions at EL1 that it sends to EL2; Rt is adde
 MONITORS = [a64.mrs(0, "PMCCNTR_EL0"), a64.msr("PMCR_EL0", 0), a64.mrs(0, "PMCNTENSET_EL0")]
 AT_EL0 = [a64.mrs(0, "CTR_EL0"), a64.sys("DC ZVA", 0), a64.sys("IC IVAU", 0), a64.sys("DC CVAU", 0), a64.sys("DC CIVAC", 0)]
 NOT_FOR_EL0 = [a64.mrs(0, "TTBR0_EL1"), a64.msr("VBAR_EL1", 0), a64.HVC(1), a64.SMC(1), a64.sys("TLBI VMALLE1")]
-UNALLOCATED = [0xD440_0000, 0xD4A0_0001, 0xB8E0_0020, 0x0000_0000, 0x0400_0000, a64.sys((1, 4, 8, 7, 0)), a64.mrs(0, "HCR_EL2")]
+# HLT, DCPS1, LDADDAL (ARMv8.1), two that are nothing, and what is EL2's: TLBI ALLE2, TLBI IPAS2E1, AT S12E1R, HCR_EL2
+UNALLOCATED = [0xD440_0000, 0xD4A0_0001, 0xB8E0_0020, 0x0000_0000, 0x0400_0000]
+UNALLOCATED += [a64.sys((1, 4, 8, 7, 0)), a64.sys((1, 4, 8, 4, 1)), a64.sys((1, 4, 7, 8, 4)), a64.mrs(0, "HCR_EL2")]
 
 
 @dataclass

@@ -130,6 +130,43 @@ def test_inject_is_an_entry_to_el1_at_the_return_address(rig: Rig) -> None:
     assert rig.read("ESR_EL1", "FAR_EL1", "ELR_EL1") == (0x25 << 26 | IL | 0x10, NOWHERE, CODE + 4)
 
 
+# ── an exception in a vector ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+NESTED = {"load": a64.LDR(0, 1), "store": a64.STR(0, 1), "SVC": a64.SVC(9), "BRK": a64.BRK(3), "UDF": a64.UDF}
+
+
+@pytest.mark.parametrize("level", ["EL0", "EL1t"])
+@pytest.mark.parametrize("inner", NESTED)
+def test_an_exception_inside_a_handler_returns_to_the_handler(rig: Rig, level: str, inner: str) -> None:
+    """A data abort, and while EL1 handles it another exception: both return, with the registers that each one saved."""
+    pstate, offset = LEVELS[level]
+    outer = [a64.mrs(21, "ELR_EL1"), a64.mrs(22, "SPSR_EL1"), a64.mrs(23, "ESR_EL1"), NESTED[inner]]
+    outer += [a64.msr("SPSR_EL1", 22), a64.ADD(21, 21, 4), a64.msr("ELR_EL1", 21), a64.HVC(8), a64.ERET]
+    second = [a64.mrs(24, "ELR_EL1"), a64.ADD(24, 24, 0 if inner == "SVC" else 4), a64.msr("ELR_EL1", 24)]
+    rig.load(outer, VECTORS + offset)
+    rig.load([*second, a64.mrs(26, "ESR_EL1"), a64.mrs(28, "SPSR_EL1"), a64.ERET], VECTORS + 0x200)
+    user_rig(rig).start(a64.LDR(0, 1), a64.ADD(5, 5, 7), a64.LDR(0, 1), pstate=pstate | FLAGS, X1=UNMAPPED, X5=0)
+    assert rig.hvc() == 8
+    assert rig.read("X21", "X22", "X24", "X28") == (CODE + 4, pstate | FLAGS, VECTORS + offset + 16, EL1H | FLAGS)
+    assert rig.core.read("X23") >> 26 == (0x24 if level == "EL0" else 0x25)
+    assert rig.core.read("X26") >> 26 == {"SVC": 0x15, "BRK": 0x3C, "UDF": 0}.get(inner, 0x25)
+    assert rig.hvc() == 8  # the program went on, and faults again
+    assert rig.read("X5", "X21", "X22") == (7, CODE + 12, pstate | FLAGS)
+
+
+def test_a_stage_2_abort_inside_a_handler_is_el2s_and_keeps_el1s_registers(rig: Rig) -> None:
+    """EL1 handles an abort and touches a device: ELR_EL1, SPSR_EL1 and ESR_EL1 are EL1's own and stay."""
+    rig.load([a64.LDR(3, 2), a64.HVC(5)], VECTORS + 0x200)
+    rig = user_rig(rig)
+    rig.map(rig.core.read("TTBR0_EL1"), 0x1_0000_0000, NOWHERE | S1_RW, 3)
+    rig.start(a64.LDR(0, 1), X1=UNMAPPED, X2=0x1_0000_0010)
+    assert rig.exit()[0] == DATA_EC
+    assert rig.core.syndrome[1:] == (0x1_0000_0010, NOWHERE >> 8)
+    assert rig.core.read("PC") == VECTORS + 0x200
+    assert rig.read("ELR_EL1", "ESR_EL1", "FAR_EL1") == (CODE, 0x25 << 26 | IL | 5, UNMAPPED)
+
+
 # ── fixed points ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

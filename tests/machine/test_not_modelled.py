@@ -12,7 +12,7 @@ import pytest
 
 from minivisor.machine.core import SYNC
 from tests.machine import a64
-from tests.machine.rig import AF, CODE, DATA, EL0T, EL1H, HCR, PXN, S1_RW, SCTLR, SYSREG_EC, XN, Rig
+from tests.machine.rig import AF, CODE, DATA, EL0T, EL1H, HCR, PXN, S1_RW, SCTLR, SYSREG_EC, TCR, XN, Rig
 from tests.machine.test_exceptions import UNMAPPED, user_rig
 
 ROOT = Path(__file__).parents[2]
@@ -166,6 +166,23 @@ def test_big_endian_data_is_not_refused(rig: Rig) -> None:
     rig.start(a64.LDR(0, 1), a64.HVC(1), X1=DATA, SCTLR_EL1=SCTLR | 1 << 25)
     assert rig.hvc() == 1
     assert rig.core.read("X0") == 0x0807_0605_0403_0201
+
+
+def test_a_granule_that_is_not_there_is_4_kib() -> None:
+    """TCR_EL1.TG0 = 64 KiB, which ID_AA64MMFR0_EL1 does not have: one of those it has is used (TCR_EL1.TG0)."""
+    rig = user_rig(Rig())
+    rig.core.write("TCR_EL1", TCR | 1 << 14)
+    rig.memory.write(DATA, 0x77)
+    rig.start(a64.LDR(0, 1), a64.HVC(1), X1=DATA)
+    assert rig.hvc() == 1
+    assert rig.core.read("X0") == 0x77
+
+
+def test_unicorns_own_walk_has_64_kib_granules() -> None:
+    rig = user_rig(Rig("unicorn"))
+    rig.core.write("TCR_EL1", TCR | 1 << 14)
+    rig.start(a64.LDR(0, 1), a64.HVC(1), X1=DATA)
+    assert rig.run(rig.core.now + 100) != SYNC or rig.core.read("ESR_EL1") != 0  # not even its code is mapped
 
 
 def test_the_contiguous_hint_makes_no_larger_entry() -> None:
