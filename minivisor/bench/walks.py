@@ -92,7 +92,8 @@ class Sweep:
 def compile_peer(folder: Path) -> Callable[[Sweep], Words] | None:
     """walk.c as a function of a sweep; None without a compiler."""
     library = folder / ("walk.dll" if sys.platform == "win32" else "walk.so")
-    command = [sys.executable, "-m", "ziglang", "cc", "-O3", "-nostdlib", "-shared", "-fPIC", str(SOURCE), "-o", str(library)]
+    options = "cc -O3 -nostdlib -shared -fPIC".split()
+    command = [sys.executable, "-m", "ziglang", *options, str(SOURCE), "-o", str(library)]
     caches = {name: str(folder / "cache") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
     done = subprocess.run(command, env={**os.environ, **caches}, capture_output=True, text=True, timeout=PATIENCE)
     if "No module named" in done.stderr:

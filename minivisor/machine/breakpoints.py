@@ -28,7 +28,7 @@ __all__ = ["BREAKPOINTS", "arm", "map_rom"]
 COUNT = 6  # ID_AA64DFR0_EL1.BRPs + 1
 BREAKPOINTS = tuple(f"DBG{kind}{n}_EL1" for kind in ("BVR", "BCR") for n in range(COUNT))
 ROM, PAGE = 0x0FFF_FFFF_F000, 4096  # the last page of 44 bits of physical address: no board has anything there
-SVC = 0xD400_0001
+HVC = 0xD400_0002  # an SVC would be taken to EL1 there and then
 EL1H_MASKED, SCTLR_RES1, HCR_RW, FOREVER = 0x3C5, 0x30D0_0800, 1 << 31, 1 << 61
 KEPT = ("retired", "block_pc", "block_insns", "deadline", "interrupt", "stale_count", "stale_page", "window")
 
@@ -36,7 +36,7 @@ KEPT = ("retired", "block_pc", "block_insns", "deadline", "interrupt", "stale_co
 def map_rom(uc: Uc) -> np.ndarray:
     """The page of ROM; whoever owns the engine keeps it."""
     page = np.zeros(PAGE, np.uint8)
-    words = [msr(name, register) for register, name in enumerate(BREAKPOINTS)] + [SVC]
+    words = [msr(name, register) for register, name in enumerate(BREAKPOINTS)] + [HVC]
     page.view(np.uint32)[: len(words)] = words
     engine.map_memory(uc, ROM, page)
     return page

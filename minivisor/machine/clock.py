@@ -41,7 +41,12 @@ class VirtualClock:
 
 
 class HostClock:
-    """Virtual time keeps up with the host's. monotonic, sleep: the host's clock in ns and its way to wait, in s."""
+    """Virtual time keeps up with the host's. monotonic, sleep: the host's clock in ns and its way to wait, in s.
+
+    Instructions are counted all the same, because only the hook before a block can stop a guest safely: what another thread
+    asks for takes effect behind any load, which is then repeated, though it may have overwritten its own address
+    (tests/machine/test_engine.py).
+    """
 
     name = "host"
     deterministic = False

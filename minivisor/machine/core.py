@@ -21,6 +21,7 @@ from minivisor.machine import breakpoints, engine, hot
 from minivisor.machine.gicv import read_gicv, write_gicv
 from minivisor.machine.hooks import count_block, fill_tlb, peek, read_system, system, take, write_system
 from minivisor.machine.invalidate import CODE_STALE_AT, STALE_COUNT_AT, Invalidation
+from minivisor.machine.live import live_context
 from minivisor.machine.memory import PhysicalMemory
 from minivisor.machine.run import AARCH32, CODE, ERROR, FIXED_POINT, HORIZON, IRQ, SYNC, inject, run
 from minivisor.machine.state import CORE, CP_NAMES, LIST_REGISTERS, REG_NAMES, WORD
@@ -117,8 +118,13 @@ class Core(Invalidation):
             setattr(record, name, engine.address_of(f"uc_{name}"))
         for name in ("context_save", "context_restore"):
             setattr(record, name, engine.address_of(f"uc_{name}"))
-        record.context, _size = engine.allocate_context(self.uc)
-        record.syndrome_at, record.exclusive_at, record.pstate_at = where.syndrome, where.exclusive, where.pstate
+        record.context, size = engine.allocate_context(self.uc)
+        live = live_context(self.uc, engine.handle(self.uc), int(record.context), size, where.x0)
+        if live:
+            record.context, record.live = live, 1
+        for name in engine.Offsets._fields:
+            if name != "invalid_address":
+                setattr(record, f"{name}_at", getattr(where, name))
         record.invalid_address_at = record.uc + np.uint64(where.invalid_address)
         record.native_mmu = self.mmu == "unicorn"
         scratch = np.zeros(2, np.uint64)

@@ -42,13 +42,20 @@ HCR_RW = 1 << 31  # EL1 is AArch64
 class Offsets(NamedTuple):
     """Byte offsets in this build: in a saved context (syndrome, exclusive, pstate), in the engine (invalid_address).
 
-    pstate: two words of 32 bits, PSTATE without its flags and whether the core is in AArch64.
+    pstate: two words of 32 bits, PSTATE without its flags and whether the core is in AArch64; PC is before it. x0: X0..X30
+    and SP. The others are the registers of their names.
     """
 
     syndrome: int
     exclusive: int
     pstate: int
     invalid_address: int
+    x0: int
+    sp_el0: int
+    sp_el1: int
+    elr_el1: int
+    esr_el1: int
+    vbar_el1: int
 
 
 def new_engine(native_mmu: bool) -> Uc:
@@ -61,7 +68,9 @@ def new_engine(native_mmu: bool) -> Uc:
     uc.ctl_exits_enabled(True)  # with no exits: otherwise until=0 stops at guest address 0
     uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*SCR_EL3, SCR_RW_HCE_NS))
     uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*HCR_EL2, HCR_RW))
-    uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*OSLAR_EL1, 0))  # firmware opens the OS lock; debug exceptions are off otherwise
+    uc.reg_write(
+        arm64.UC_ARM64_REG_CP_REG, (*OSLAR_EL1, 0)
+    )  # firmware opens the OS lock; debug exceptions are off otherwise
     return uc
 
 
@@ -176,7 +185,9 @@ def offsets() -> Offsets:
     exclusive = _find(context, size, DATA, 8, "the exclusive monitor")
     step(2)
     if ctypes.c_uint64.from_address(context + exclusive).value != NOT_EXCLUSIVE:
-        raise EngineError("engine: CLREX did not clear the word found as the exclusive monitor; Unicorn 2.1.4 was expected")
+        raise EngineError(
+            "engine: CLREX did not clear the word found as the exclusive monitor; Unicorn 2.1.4 was expected"
+        )
     try:
         step(3, {arm64.UC_ARM64_REG_X2: NOWHERE})
     except UcError:
@@ -190,6 +201,22 @@ def offsets() -> Offsets:
     uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*SPSR_EL1, AARCH32_USER))
     step(4, {arm64.UC_ARM64_REG_ELR_EL1: CODE})
     if before & 0xFFFF_FFFF_0000_000F != EL1H_AARCH64 or ctypes.c_uint64.from_address(context + pstate).value >> 32:
-        raise EngineError("engine: an ERET to AArch32 does not show beside PC in the context; Unicorn 2.1.4 was expected")
+        raise EngineError(
+            "engine: an ERET to AArch32 does not show beside PC in the context; Unicorn 2.1.4 was expected"
+        )
+    uc.reg_write(arm64.UC_ARM64_REG_PC, 0)
+    uc.reg_write(arm64.UC_ARM64_REG_ELR_EL1, 0)
+    named = [
+        _offset_of(uc, name, context, size) for name in ("X0", "SP_EL0", "SP_EL1", "ELR_EL1", "ESR_EL1", "VBAR_EL1")
+    ]
     uclib.uc_free(ctypes.c_void_p(context))
-    return Offsets(syndrome, exclusive, pstate, invalid)
+    return Offsets(syndrome, exclusive, pstate, invalid, *named)
+
+
+def _offset_of(uc: Uc, name: str, context: int, size: int) -> int:
+    """Of a register that Unicorn knows by a number."""
+    uc.reg_write(getattr(arm64, f"UC_ARM64_REG_{name}"), NOWHERE)
+    uclib.uc_context_save(uc._uch, ctypes.c_void_p(context))
+    found = _find(context, size, NOWHERE, 8, name)
+    uc.reg_write(getattr(arm64, f"UC_ARM64_REG_{name}"), 0)
+    return found

@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.hot import hot
+from minivisor.machine.hot import hot, load32, load64, store64
 from minivisor.machine.registers import CP, REG, read_one, write_cp, write_one
 from minivisor.machine.syndrome import esr
 
-__all__ = ["EL1H_DAIF_MASKED", "VSE", "enter_el1", "exception_level", "take_virtual_serror"]
+__all__ = ["EL1H_DAIF_MASKED", "VSE", "enter_el1", "exception_level", "supervisor_call", "take_virtual_serror"]
 
-ZERO, ONE, THREE = np.uint64(0), np.uint64(1), np.uint64(3)
+ZERO, ONE, THREE, EIGHT = np.uint64(0), np.uint64(1), np.uint64(3), np.uint64(8)
+SP_IN_GENERAL = np.uint64(31 * 8)  # bytes from X0
 EL1H_DAIF_MASKED = np.uint64(0x3C5)  # M = EL1h; D, A, I, F set (DDI 0487, C5.2.19)
 PC_ALIGNMENT = np.uint64(0x22)
 STATUS_FLAGS = np.uint64(0xF000_0000)
@@ -79,6 +80,34 @@ def enter_el1(core, exception_class, iss, far, pc):  # type: ignore[no-untyped-d
     if pc == vector and read_one(core, REG.ELR_EL1) == pc and read_one(core, REG.ESR_EL1) == syndrome:
         core.fixed_point = ONE
     _take(core, pstate, syndrome, pc, vector)
+
+
+@hot
+def supervisor_call(core):  # type: ignore[no-untyped-def]
+    """Take an SVC from inside the engine's own handling of it, by its registers in place; it goes on at the vector.
+
+    False where they are out of reach, or it is another state's or level's affair: then the run loop sees to it.
+    """
+    at = core.context
+    if core.live == ZERO or load64(at + core.pstate_at) >> np.uint64(32) == ZERO:
+        return False
+    if load32(at + core.syndrome_at + np.uint64(16)) != ONE:
+        return False
+    pstate, sp_at = read_one(core, REG.PSTATE), core.x0_at + SP_IN_GENERAL
+    offset = np.uint64(0x400)
+    if exception_level(pstate) == ONE:
+        offset = np.uint64(0x200) if pstate & ONE != ZERO else ZERO
+    if offset != np.uint64(0x200):  # the stack pointer in use was SP_EL0
+        store64(at + core.sp_el0_at, load64(at + sp_at))
+        store64(at + sp_at, load64(at + core.sp_el1_at))
+    pc_at = at + core.pstate_at - EIGHT
+    store64(at + core.elr_el1_at, load64(pc_at))
+    store64(at + core.esr_el1_at, load32(at + core.syndrome_at))
+    store64(pc_at, load64(at + core.vbar_el1_at) + offset)
+    write_one(core, REG.PSTATE, (pstate & STATUS_FLAGS) | EL1H_DAIF_MASKED)
+    write_cp(core, CP.SPSR_EL1, pstate)
+    core.entries_el1 += ONE
+    return True
 
 
 @hot

@@ -238,8 +238,6 @@ def _complete(core, value, count):  # type: ignore[no-untyped-def]
 @hot
 def _end(core, value):  # type: ignore[no-untyped-def]
     """EOIR: drop the running priority, and deactivate unless EOImode separates the two. Dropping none, it counts for none."""
-    if value & ID_MASK >= FIRST_SPECIAL:
-        return
     dropped = ONE if drop(core) != IDLE else ZERO
     if core.gich_vmcr & EOI_MODE == ZERO:
         _complete(core, value, dropped)
@@ -283,6 +281,8 @@ def _write(core, offset, value):  # type: ignore[no-untyped-def]
     elif offset == ABPR:
         core.gich_vmcr = (vmcr & ~np.uint64(7 << 18)) | ((value & np.uint64(7)) << np.uint64(18))
     elif offset == EOIR or offset == AEOIR:
+        if value & ID_MASK >= FIRST_SPECIAL:
+            return  # and the line stays as it is: no reason to stop
         _end(core, value)
     elif offset == DIR and vmcr & EOI_MODE != ZERO and value & ID_MASK < FIRST_SPECIAL:
         _complete(core, value, ONE)

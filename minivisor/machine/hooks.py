@@ -1,11 +1,11 @@
 """The hooks Unicorn calls while a guest runs. All compiled; none of them enters Python.
 
-    fill_tlb      Unicorn's TLB missed: architectural TLB, else the two-stage walk
-    count_block   before each block: the clock, and the only place that stops a guest at a deadline
-    take          an exception: note it and stop; the run loop decides where it goes
-    read_system   MRS: the timer counts virtual time, not the host's
-    write_system  MSR: timers, VBAR_EL1, and a note that the translation regime may have changed
-    system        SYS: TLBI, AT, IC
+fill_tlb      Unicorn's TLB missed: architectural TLB, else the two-stage walk
+count_block   before each block: the clock, and the only place that stops a guest at a deadline
+take          an exception: note it and stop; the run loop decides where it goes
+read_system   MRS: the timer counts virtual time, not the host's
+write_system  MSR: timers, VBAR_EL1, and a note that the translation regime may have changed
+system        SYS: TLBI, AT, IC
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from minivisor.machine.code_pages import WINDOW, in_window, note_fetch, page_changed
-from minivisor.machine.exceptions import exception_level
+from minivisor.machine.exceptions import exception_level, supervisor_call
 from minivisor.machine.hot import array_at, call, callback, hot, load32, load64, store64
 from minivisor.machine.registers import CP, REG, read_cp, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
@@ -40,6 +40,7 @@ __all__ = [
 
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
 EIGHT = np.uint64(8)
+SVC = np.uint64(2)  # EXCP_SWI
 EXTERNAL_ABORT = np.uint64(0x110)  # synchronous external abort, not on a walk: FSC 0x10
 MEM_READ, MEM_WRITE, MEM_FETCH = np.uint64(16), np.uint64(17), np.uint64(18)  # uc_mem_type
 ATTEND_CODE, ATTEND_FAULT = np.uint64(1), np.uint64(2)
@@ -230,9 +231,12 @@ def count_block(uc, address, size, user):  # type: ignore[no-untyped-def]
 
 @callback("void", "u64", "u32", "u64")
 def take(uc, number, user):  # type: ignore[no-untyped-def]
-    """uc_cb_hookintr_t: QEMU's exception number; the run loop reads the syndrome."""
-    core_at(user).interrupt = np.uint64(number)
-    call(core_at(user).emu_stop, uc, ZERO, ZERO, ZERO, ZERO)
+    """uc_cb_hookintr_t: QEMU's exception number. A system call goes on at once; the rest is for the run loop."""
+    core = core_at(user)
+    if np.uint64(number) == SVC and supervisor_call(core):
+        return
+    core.interrupt = np.uint64(number)
+    call(core.emu_stop, uc, ZERO, ZERO, ZERO, ZERO)
 
 
 @hot

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minivisor.machine.hot import call, hot
+from minivisor.machine.hot import call, hot, store64
 from minivisor.machine.state import CP_NAMES, REG_NAMES
 
-__all__ = ["CP", "REG", "read_all", "read_cp", "read_general", "read_one", "write_cp", "write_one"]
+__all__ = ["CP", "REG", "change", "look", "read_all", "read_cp", "read_general", "read_one", "write_cp", "write_one"]
 
 
 REG: Any = namedtuple("REG", REG_NAMES)(*range(len(REG_NAMES)))
@@ -28,6 +28,21 @@ ALL_COUNT = np.uint64(len(REG_NAMES) + len(CP_NAMES))
 @hot
 def _batch(core, function, first, count):  # type: ignore[no-untyped-def]
     call(function, core.uc, core.batch_ids + first * FOUR, core.batch_values + first * EIGHT, count, ZERO)
+
+
+@hot
+def look(core):  # type: ignore[no-untyped-def]
+    """Make `core.context` show the engine as it is now. Where it is the engine's own memory there is nothing to do."""
+    if core.live == ZERO:
+        call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
+
+
+@hot
+def change(core, offset, value):  # type: ignore[no-untyped-def]
+    """Store a word of the engine's registers that no call of its own reaches. After `look`."""
+    store64(core.context + offset, value)
+    if core.live == ZERO:
+        call(core.context_restore, core.uc, core.context, ZERO, ZERO, ZERO)
 
 
 @hot

@@ -15,9 +15,9 @@ import numpy as np
 from minivisor.machine.exceptions import EL1H_DAIF_MASKED, VSE, enter_el1, exception_level, take_virtual_serror
 from minivisor.machine.gicv import maintenance, present
 from minivisor.machine.hooks import ATTEND_FAULT, peek
-from minivisor.machine.hot import call, hot, load32, load64, store64
+from minivisor.machine.hot import call, hot, load32, load64
 from minivisor.machine.icv import DONE, TRAPPED, access_icv, trapped_iss
-from minivisor.machine.registers import CP, REG, read_cp, read_general, read_one, write_cp, write_one
+from minivisor.machine.registers import CP, REG, change, look, read_cp, read_general, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import DESCRIPTION, access_syndrome, esr, writes_back
 from minivisor.machine.timer import line_mask, next_expiry, now
@@ -30,7 +30,7 @@ ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 NONE, SYNC, IRQ, HORIZON, CODE, FIXED_POINT, AARCH32, ERROR = (np.uint64(n) for n in range(8))
 UC_ERR_EXCEPTION = np.uint64(21)
 UC_ERR_READ_UNMAPPED, UC_ERR_WRITE_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(7), np.uint64(8)
-UNDEFINED, PREFETCH_ABORT, DATA_ABORT = np.uint64(1), np.uint64(3), np.uint64(4)  # QEMU's EXCP_ numbers
+UNDEFINED, PREFETCH_ABORT, DATA_ABORT = (np.uint64(n) for n in (1, 3, 4))  # QEMU's EXCP_ numbers
 EC_SYSREG, EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = (np.uint64(ec) for ec in (0x18, 0x20, 0x22, 0x24))
 EC_SOFTWARE_STEP = np.uint64(0x32)
 EXTERNAL_ABORT = np.uint64(0x10)
@@ -52,13 +52,9 @@ def _pending_lines(core):  # type: ignore[no-untyped-def]
 @hot
 def _forget_exclusive(core):  # type: ignore[no-untyped-def]
     """Clear the local exclusive monitor, as ERET does on the way back to a guest (DDI 0487, B2.12)."""
-    if core.context_fresh == ZERO:
-        call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
-    core.context_fresh = ZERO
+    look(core)
     if load64(core.context + core.exclusive_at) != ALL_ONES:
-        call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
-        store64(core.context + core.exclusive_at, ALL_ONES)
-        call(core.context_restore, core.uc, core.context, ZERO, ZERO, ZERO)
+        change(core, core.exclusive_at, ALL_ONES)
 
 
 @hot
@@ -129,7 +125,7 @@ def _system_register(core, pc):  # type: ignore[no-untyped-def]
 
 @hot
 def _deliver_exception(core, pc):  # type: ignore[no-untyped-def]
-    """An exception that Unicorn raised: the saved context says which syndrome, which address and which level."""
+    """An exception that Unicorn raised: its registers say which syndrome, which address and which level."""
     syndrome, far = load32(core.context + core.syndrome_at), load64(core.context + core.syndrome_at + np.uint64(8))
     target = load32(core.context + core.syndrome_at + np.uint64(16))
     exception_class, iss = syndrome >> np.uint64(26), syndrome & np.uint64(0x01FF_FFFF)
@@ -172,12 +168,10 @@ def _account(core, error, pc):  # type: ignore[no-untyped-def]
 @hot
 def _left_aarch64(core):  # type: ignore[no-untyped-def]
     """Did an ERET go to AArch32? The engine has that state, but PC and PSTATE mean nothing there: put it back to EL1h."""
-    call(core.context_save, core.uc, core.context, ZERO, ZERO, ZERO)
-    core.context_fresh = ONE
+    look(core)
     if load64(core.context + core.pstate_at) >> np.uint64(32) != ZERO:
         return False
-    store64(core.context + core.pstate_at, EL1H_AARCH64)
-    call(core.context_restore, core.uc, core.context, ZERO, ZERO, ZERO)
+    change(core, core.pstate_at, EL1H_AARCH64)
     write_one(core, REG.PSTATE, EL1H_DAIF_MASKED)
     write_cp(core, CP.SPSR_EL1, read_cp(core, CP.SPSR_EL1))
     return True
@@ -220,9 +214,7 @@ def _attend(core):  # type: ignore[no-untyped-def]
     core.attention = ZERO
     if wanted & ATTEND_FAULT == ZERO:
         return False
-    core.retired -= (
-        ONE  # an AT instruction whose walk faulted at stage 2 did not retire; its block ended right behind it
-    )
+    core.retired -= ONE  # an AT instruction whose walk faulted at stage 2 did not retire, and its block ended right there
     core.block_pc = core.fault_pc
     write_one(core, REG.PC, core.fault_pc)
     _to_el2(core, esr(EC_DATA_ABORT, core.fault_status | S1PTW | CM | WNR), core.fault_va, core.fault_ipa)
@@ -249,7 +241,6 @@ def run(address):  # type: ignore[no-untyped-def]
         if now(core) >= core.horizon:
             core.reason = HORIZON
             break
-        core.context_fresh = ZERO
         _set_deadline(core)
         _virtual_serror(core)
         present(core)

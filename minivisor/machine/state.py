@@ -51,7 +51,9 @@ CORE = np.dtype(
                 # ── the engine: addresses, set once ──
                 *((name, _u8) for name in ("uc", "emu_start", "emu_stop", "reg_read", "reg_write")),
                 *((name, _u8) for name in ("reg_read_batch", "reg_write_batch", "context_save", "context_restore")),
-                *((name, _u8) for name in ("context", "context_fresh", "syndrome_at", "exclusive_at", "pstate_at")),
+                # context: a buffer for one, or (live) the engine's own registers; ..._at count from there
+                *((name, _u8) for name in ("context", "live", "syndrome_at", "exclusive_at", "pstate_at", "x0_at")),
+                *((name, _u8) for name in ("sp_el0_at", "sp_el1_at", "elr_el1_at", "esr_el1_at", "vbar_el1_at")),
                 *(
                     (name, _u8) for name in ("invalid_address_at", "batch_ids", "batch_values")
                 ),  # all of reg, then all of cp
