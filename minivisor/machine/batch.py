@@ -12,15 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from minivisor.machine.hot import hot_parallel, prange
+from minivisor.machine.hot import hot_parallel, prange, span
 from minivisor.machine.steps import KINDS, REGISTERS
 from minivisor.machine.walk import translate
 
 __all__ = ["Translations", "translate_batch"]
 
 Words = npt.NDArray[np.uint64]
-PA, LEAF, IPA, STATUS, STAGE, S1PTW = range(6)
-FAULT, FSC = np.uint64(0x100), np.uint64(0x3F)
+Bytes = npt.NDArray[np.uint8]
+FAULTED, FSC, STAGE, S1PTW = range(4)  # rows of what is small
+FAULT, FSC_MASK = np.uint64(0x100), np.uint64(0x3F)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +34,21 @@ class Translations:
     pa: Words
     ipa: Words
     fault: npt.NDArray[np.bool_]
-    fsc: Words
-    stage: Words
+    fsc: Bytes
+    stage: Bytes
     s1ptw: npt.NDArray[np.bool_]
 
 
 @hot_parallel
-def _translate_all(memory, base, vas, kind, el0, steering, found):  # type: ignore[no-untyped-def]
-    """found: uint64[6, n], what `translate` returns for each address."""
+def _translate_all(memory, base, vas, kind, el0, steering, pas, ipas, small):  # type: ignore[no-untyped-def]
+    """pas, ipas: uint64[n], small: uint8[4, n], what comes of each address: memory is filled once, and no more than needed."""
     sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two = steering
     for at in prange(vas.shape[0]):
-        pa, leaf, ipa, status, stage, s1ptw = translate(
+        pas[at], _leaf, ipas[at], status, stage, s1ptw = translate(
             memory, base, vas[at], kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two, None
         )
-        found[PA, at], found[LEAF, at], found[IPA, at] = pa, leaf, ipa
-        found[STATUS, at], found[STAGE, at], found[S1PTW, at] = status, stage, s1ptw
+        small[FAULTED, at], small[FSC, at] = status >= FAULT, status & FSC_MASK
+        small[STAGE, at], small[S1PTW, at] = stage, s1ptw
 
 
 def translate_batch(
@@ -65,8 +66,8 @@ def translate_batch(
     given = registers or {}
     *steering, hcr = (np.uint64(given.get(name, 0)) for name in REGISTERS)
     addresses = np.ascontiguousarray(vas, np.uint64)
-    found = np.zeros((6, addresses.size), np.uint64)
-    regime = (*steering, hcr & np.uint64(1))
-    _translate_all(memory, np.uint64(base), addresses, KINDS[kind][0], np.uint64(el == 0), regime, found)
-    status = found[STATUS]
-    return Translations(found[PA], found[IPA], status >= FAULT, status & FSC, found[STAGE], found[S1PTW] != 0)
+    pas, ipas = np.empty_like(addresses), np.empty_like(addresses)
+    small, regime = np.empty((4, addresses.size), np.uint8), (*steering, hcr & np.uint64(1))
+    access = KINDS[kind][0], np.uint64(el == 0)
+    _translate_all(span(memory), np.uint64(base), addresses, *access, regime, pas, ipas, small)
+    return Translations(pas, ipas, small[FAULTED] != 0, small[FSC], small[STAGE], small[S1PTW] != 0)

@@ -14,7 +14,7 @@ import numpy as np
 
 from minivisor.machine.code_pages import WINDOW, in_window, note_fetch, page_changed
 from minivisor.machine.exceptions import exception_level, supervisor_call
-from minivisor.machine.hot import array_at, call, callback, hot, load32, load64, store64
+from minivisor.machine.hot import call, callback, hot, load32, load64, store64
 from minivisor.machine.registers import CP, REG, read_cp, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import is_unprivileged
@@ -91,7 +91,7 @@ def regime(core):  # type: ignore[no-untyped-def]
 
 @hot
 def _walk(core, va, kind, el0):  # type: ignore[no-untyped-def]
-    return translate(array_at(core.ram, core.ram_words), core.ram_base, va, kind, el0, *regime(core), None)
+    return translate((core.ram, core.ram_words), core.ram_base, va, kind, el0, *regime(core), None)
 
 
 @hot
@@ -316,7 +316,7 @@ def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
     """AT S1E1R/W, S1E0R/W: stage 1 only, the result in PAR_EL1 (C5.5, PAR_EL1). A stage-2 fault on the walk goes to EL2."""
     refresh_regime(core)
     kind, el0 = WRITE if op2 & ONE != ZERO else READ, ONE if op2 & TWO != ZERO else ZERO
-    memory = array_at(core.ram, core.ram_words)
+    memory = (core.ram, core.ram_words)
     ipa, _permissions, _level, _ng, status, walked = first_stage(memory, core.ram_base, va, kind, el0, *regime(core), None)
     if walked != ZERO:
         _fault(core, va, kind, status, TWO, walked & ~ONE, ONE)

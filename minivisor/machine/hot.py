@@ -51,6 +51,7 @@ __all__ = [
     "prange",
     "record_at",
     "share",
+    "span",
     "store64",
 ]
 
@@ -87,6 +88,11 @@ def share(array: np.ndarray) -> int:
     address = int(array.ctypes.data)
     _shared[address] = array
     return address
+
+
+def span(array: np.ndarray) -> tuple[np.uint64, np.uint64]:
+    """uint64[n] as (its address in the host, n), for hot code that looks in bounds; somebody holds the array meanwhile."""
+    return np.uint64(array.ctypes.data), np.uint64(array.size)
 
 
 if JIT:

@@ -21,6 +21,7 @@ import numpy as np
 from minivisor.arch.descriptors import describe
 from minivisor.arch.esr import FSC_NAMES
 from minivisor.errors import MinivisorError
+from minivisor.machine.hot import span
 from minivisor.machine.walk import FETCH, NOTE_WORDS, READ, WRITE, translate
 from minivisor.trace.kinds import WalkAccess
 from minivisor.trace.records import StepRecord, WalkRecord
@@ -154,7 +155,7 @@ def explain(
     notes = np.zeros((1 + MOST_STEPS, int(NOTE_WORDS)), np.uint64)
     access = (np.uint64(va), KINDS[kind][0], np.uint64(el == 0))
     steering = (sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, hcr & np.uint64(1))
-    found = translate(memory, np.uint64(base), *access, *steering, notes.reshape(-1))
+    found = translate(span(memory), np.uint64(base), *access, *steering, notes.reshape(-1))
     pa, _leaf, ipa, status, stage, s1ptw = map(int, found)
     steps = [_step(row) for row in notes[1 : 1 + int(notes[0, 0])].tolist()]
     if status == 0:

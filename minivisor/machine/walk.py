@@ -14,7 +14,8 @@ Hardware walks tables; EL2 and the guest kernel build them. This is the walk tha
     |         |     |  XN   |con|  |     | output address     | 0|AF| SH |S2AP| MemAttr|T|V|   stage 2
     +---------+-----+---+---+---+--+-----+--------------------+--+--+----+----+---+----+-+-+
 
-Memory is uint64[n], the words of RAM from physical address `base`; a table outside it is an external abort on the walk.
+Memory is (where the words of RAM are in the host, how many), from physical address `base` on: an array would be counted at
+each turn of the walk, a third of its time; a table outside it is an external abort on the walk.
 
 A walk may be asked to leave notes, of every descriptor it reads (`steps.py` shows them). The hooks pass None, for which the
 compiler leaves no trace of the notes; whoever wants them passes an array and gets the very same source compiled with them.
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.hot import hot, hot_inline
+from minivisor.machine.hot import hot, hot_inline, load64
 
 __all__ = [
     "ACCESS_FLAG",
@@ -165,7 +166,7 @@ def _stage2_start(vttbr, vtcr, ipa):  # type: ignore[no-untyped-def]
 def stage2(memory, base, vttbr, vtcr, ipa, notes):  # type: ignore[no-untyped-def]
     """Walk stage 2 for one IPA.
 
-    memory, base: RAM as uint64[n] and its physical address. vttbr, vtcr: VTTBR_EL2, VTCR_EL2. ipa: bytes.
+    memory, base: RAM as `hot.span` gives it and its physical address. vttbr, vtcr: VTTBR_EL2, VTCR_EL2. ipa: bytes.
     notes: None, or see NOTE_WORDS.
     Returns (pa, descriptor, level, status): the output address, the leaf descriptor, its level; status 0 when translated,
     otherwise FAULT | FSC including the level. Permissions are the caller's to check (`stage2_permissions`).
@@ -178,9 +179,9 @@ def stage2(memory, base, vttbr, vtcr, ipa, notes):  # type: ignore[no-untyped-de
         address = table + (index << THREE)
         word = (address - base) >> THREE
         _note(notes, TWO, level, table, index, address, ipa)
-        if address < base or word >= np.uint64(memory.shape[0]):
+        if address < base or word >= memory[1]:
             return ZERO, ZERO, level, EXTERNAL_ON_WALK + level
-        descriptor = memory[word]
+        descriptor = load64(memory[0] + (word << THREE))
         _note_descriptor(notes, descriptor)
         leaf, status = _decode(descriptor, level, output_bits)
         if status != ZERO:
@@ -284,9 +285,9 @@ def stage1(memory, base, va, tcr, ttbr0, ttbr1, wxn, vttbr, vtcr, two_stages, no
             return ZERO, ZERO, s2_level, ZERO, status, where | ONE
         word = (address - base) >> THREE
         _note(notes, ONE, level, table, index, address, va)
-        if address < base or word >= np.uint64(memory.shape[0]):
+        if address < base or word >= memory[1]:
             return ZERO, ZERO, level, ZERO, EXTERNAL_ON_WALK + level, ZERO
-        descriptor = memory[word]
+        descriptor = load64(memory[0] + (word << THREE))
         _note_descriptor(notes, descriptor)
         leaf, status = _decode(descriptor, level, output_bits)
         if status != ZERO:
