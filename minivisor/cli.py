@@ -33,6 +33,7 @@ COMMANDS = {
     "warm": "Compile the hot loops now, so that the next start is quick.",
     "trace": "Look into a saved trace: info, diff, cut, export to Perfetto.",
     "embed": "A diagram of a saved trace as one page, or as SVG.",
+    "conformance": "Run a folder of kvm-unit-tests images, and print a scoreboard.",
     "boards": "List the boards, and how many lines of source each took.",
     "bench": "Measure, each row a ratio against a named peer in the same run.",
 }

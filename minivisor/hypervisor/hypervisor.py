@@ -30,6 +30,7 @@ from minivisor.machine.board import Machine
 from minivisor.machine.clock import clock_named
 from minivisor.machine.core import AARCH32, FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
+from minivisor.machine.state import WORD
 from minivisor.platform.image import Image
 from minivisor.platform.virtio.device import Arrival, Device
 from minivisor.stages import Scheduler, Stages
@@ -93,6 +94,7 @@ class Hypervisor:
         self.core.write("VTCR_EL2", VTCR)
         self.core.write("HCR_EL2", HCR_GUEST)
         self.core.write("MDCR_EL2", MDCR_GUEST)
+        self.core.words[WORD["counter_cost"]] = self.cost.counter
 
     def _scrub(self, pa: int, size: int) -> None:
         self.machine.memory.span(pa, size)[:] = 0

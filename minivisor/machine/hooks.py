@@ -265,6 +265,9 @@ def read_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
         return np.uint32(0)
     store64(core.scratch, value)
     call(core.reg_write, uc, np.uint64(register), core.scratch, ZERO, ZERO)
+    if crm == ZERO and op2 != ZERO and core.counter_cost != ZERO:
+        core.skipped += core.counter_cost
+        core.deadline -= min(core.deadline, core.counter_cost)
     return np.uint32(1)
 
 

@@ -75,6 +75,7 @@ CORE = np.dtype(
                 # ── time, in nanoseconds: one retired instruction is one ──
                 *((name, _u8) for name in ("retired", "skipped", "block_pc", "block_insns", "deadline", "horizon")),
                 ("resumed", _u8),  # 1: the horizon was nobody's business but the host's; the guest is not to notice
+                ("counter_cost", _u8),  # ns that a read of the counter takes, beyond its instruction
                 # ── generic timer (DDI 0487, D11) ──
                 *((name, _u8) for name in ("cntvoff", "cntv_ctl", "cntv_cval", "cntp_ctl", "cntp_cval")),
                 *((name, _u8) for name in ("cnthp_ctl", "cnthp_cval")),

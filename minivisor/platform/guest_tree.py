@@ -4,8 +4,8 @@ The platform is the same on every board (DESIGN, section 4), so nothing here dep
 are those of QEMU's `virt` machine, because kernels already know that one. What makes a persona this persona is under
 /chosen: `minivisor,name` and `minivisor,colour`.
 
-`rng-seed` comes from the run's seed: a kernel without one burns millions of instructions on collecting jitter, and one
-with a random one would make every run different.
+`rng-seed` and `kaslr-seed`, by which a kernel places itself, come from the run's seed: a kernel without the first burns
+millions of instructions on collecting jitter, and one with a random one would make every run different.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LEVEL_HIGH = 4
 # Secure physical, physical, virtual and hypervisor timer, in the order of the arm,armv8-timer binding.
 TIMER_PPIS = (13, 14, 11, 10)
 APB_CLOCK = 24_000_000  # Hz
-SEED_BYTES = 64
+SEED_BYTES, KASLR_BYTES = 64, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ def _chosen(name: str, colour: int, bootargs: str, initrd: tuple[int, int] | Non
     chosen: dict[str, Value] = {
         "stdout-path": f"/pl011@{UART:x}",
         "bootargs": bootargs,
+        "kaslr-seed": hashlib.shake_256(f"minivisor kaslr {seed} {name}".encode()).digest(KASLR_BYTES),
         "rng-seed": hashlib.shake_256(f"minivisor {seed} {name}".encode()).digest(SEED_BYTES),
         "minivisor,name": name,
         "minivisor,colour": colour,
