@@ -257,6 +257,30 @@ ROWS = {
             may_not="the size of a trace; 80 bytes a record, and the oldest are forgotten after half a million",
         ),
         Row(
+            "linux",
+            "Debian's arm64 Linux, from the start of the process to its shell",
+            "s",
+            "qemu-system-aarch64, TCG, the same kernel and initrd",
+            Bar("ratio", "≤", 2.5),
+            "linux:against_qemu",
+            rounds=3,
+            may="what the hypervisor and the deterministic clock cost a whole operating system that starts, "
+            "beside an emulator without either",
+            may_not="anything about a Linux that runs on: starting is mostly new code, which both must translate "
+            "first",
+        ),
+        Row(
+            "linux-smp",
+            "the same on two vCPUs",
+            "s",
+            "the same on one",
+            Bar("ratio", "≤", 2.5),
+            "linux:against_one",
+            rounds=3,
+            may="what time-slicing two vCPUs of one guest on one core costs it while they wait for each other",
+            may_not="that a second vCPU makes anything quicker: there is one core",
+        ),
+        Row(
             "start-warm",
             "process start to the first frame, hot loops compiled before",
             "s",

@@ -29,6 +29,8 @@ PROMISED = {
     "ipi": None,
     "switch": None,
     "trace": Bar("ratio", "≤", 1.3),
+    "linux": Bar("ratio", "≤", 2.5),
+    "linux-smp": Bar("ratio", "≤", 2.5),
     "start-warm": Bar("value", "≤", 3.0),
     "start-cold": Bar("value", "≤", 30.0),
     "help": Bar("value", "≤", 0.3),

@@ -1,0 +1,28 @@
+"""The rows about Linux: without the kernel they say so; with it, each phase has its instructions and exits."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from minivisor.bench import linux
+from minivisor.bench.pairs import Measured
+
+
+def nothing(_part: float) -> None:
+    pass
+
+
+@pytest.mark.parametrize("measure", [linux.against_qemu, linux.against_one])
+def test_without_a_kernel_the_row_is_not_run_and_says_why(measure, tmp_path, monkeypatch):
+    monkeypatch.setattr(linux, "KERNEL", tmp_path / "kernel")
+    measured: Measured = measure(1, True, nothing)
+    assert measured.pairs == [] and "kernel (make linux)" in measured.not_run
+
+
+def test_the_clock_stops_at_the_shell_and_one_that_never_comes_is_an_error():
+    script = "print('minivisor: a shell on nothing', flush=True); import time; time.sleep(60)"
+    assert linux._seconds([sys.executable, "-c", script]) < 30
+    with pytest.raises(RuntimeError, match="without a shell"):
+        linux._seconds([sys.executable, "-c", "print('panic')"])
