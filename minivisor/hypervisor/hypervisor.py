@@ -256,8 +256,9 @@ class Hypervisor:
         return vcpu
 
     def _begin_slice(self, vcpu: VirtualCpu, slice_: int) -> None:
+        started = self.now
         self._switch_to(vcpu)
-        self._running, self._since = vcpu, self.now
+        self._running, self._since = vcpu, started  # the switch is on its account: short slices must not be free
         self.core.write("CNTHP_CVAL_EL2", (self.now + slice_) // TICK)
         self.core.write("CNTHP_CTL_EL2", 1)
         self.machine.gic.deactivate(HYP_TIMER)

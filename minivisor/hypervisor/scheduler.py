@@ -3,21 +3,23 @@
 A scheduler sees read-only views and returns (index, slice in ns), or None when nobody is runnable. It never touches the
 core; preempting, waking and accounting are the hypervisor's.
 
-`RoundRobin` takes turns. `FairShare` gives shares: each vCPU has a virtual runtime, which advances with the time it
-consumes divided by its weight, and the least advanced runs next. The persona in front has its weight, all others weigh
-1, so with weight 3 the front gets three quarters of a contended core and the back is slow but never starves.
+`RoundRobin` takes turns. `FairShare` gives shares, and it gives them to personas: how many vCPUs one has decides nothing.
+Each persona has a virtual runtime, which advances with the time it consumes divided by its weight, and the least advanced
+runs next. The persona in front has its weight, all others weigh 1, so with weight 3 the front gets three quarters of a
+contended core and the back is slow but never starves. Within a persona its vCPUs share alike, by the same rule.
 
     virtual     A (weight 3)  ──────────────►                 A has run 3 times as long as B,
     runtime     B (weight 1)  ──────────────►                 both have advanced equally: even
 
-A vCPU that slept would come back with an old, small virtual runtime and hold the core until it has caught up; on waking
-it is put at most `credit` behind those that kept running. That is enough to run at once, and no more.
+Who slept would come back with an old, small virtual runtime and hold the core until it has caught up; on waking it is put
+at most `credit` behind those that kept running. That is enough to run at once, and no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from minivisor.stages import Vcpu
 
@@ -46,10 +48,43 @@ class RoundRobin:
 
 @dataclass(slots=True)
 class _Account:
+    """virtual: how far it has advanced. weight: what it was worth at the last look."""
+
     virtual: int
+    weight: int = 1
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A vCPU at the last look."""
+
     consumed: int
     since: int
-    weight: int
+
+
+Who = TypeVar("Who", bound=Hashable)
+
+
+class _Queue(Generic[Who]):
+    """Accounts among which time is shared by weight; who has none yet starts where the least advanced is."""
+
+    def __init__(self, credit: int) -> None:
+        self._credit, self._floor = credit, 0  # the least virtual runtime of those that run; never goes back
+        self._accounts: dict[Who, _Account] = {}
+
+    def charge(self, who: Who, consumed: int, weight: int, woke: bool) -> None:
+        """What it has consumed since the last look, at the weight it had then; and welcome it back if it slept."""
+        account = self._accounts.setdefault(who, _Account(self._floor, weight))
+        account.virtual += consumed * SCALE // account.weight
+        account.weight = weight
+        if woke:
+            account.virtual = max(account.virtual, self._floor - self._credit)
+
+    def least(self, among: Iterable[Who]) -> Who:
+        """Who is least advanced, the first of equals."""
+        chosen = min(among, key=lambda who: self._accounts[who].virtual)
+        self._floor = max(self._floor, self._accounts[chosen].virtual)
+        return chosen
 
 
 class FairShare:
@@ -58,27 +93,32 @@ class FairShare:
     def __init__(self, slice: int = SLICE, credit: int | None = None) -> None:
         self._slice = slice
         self._credit = (slice if credit is None else credit) * SCALE
-        self._accounts: dict[int, _Account] = {}
-        self._floor = 0  # the least virtual runtime of those that run; never goes back
+        self._personas: _Queue[Hashable] = _Queue(self._credit)
+        self._inside: dict[Hashable, _Queue[int]] = {}
+        self._seen: dict[tuple[str, int], _Seen] = {}  # an index is another persona's when one has been removed
 
     def next(self, _now: int, vcpus: Sequence[Vcpu]) -> tuple[int, int] | None:
-        """The runnable vCPU with the least virtual runtime; the lower index of equals."""
-        runnable = [vcpu for vcpu in vcpus if vcpu.runnable]
+        """The least advanced runnable vCPU of the least advanced persona; the lower index of equals."""
+        personas: dict[Hashable, list[Vcpu]] = {}
         for vcpu in vcpus:
-            self._account(vcpu)
-        if not runnable:
+            personas.setdefault(vcpu.persona or vcpu.index, []).append(vcpu)
+        for persona, members in personas.items():
+            self._account(persona, members)
+        self._seen = {(vcpu.persona, vcpu.index): _Seen(vcpu.consumed, vcpu.since) for vcpu in vcpus}
+        ready = {who: [each.index for each in members if each.runnable] for who, members in personas.items()}
+        if not any(ready.values()):
             return None
-        chosen = min(runnable, key=lambda vcpu: (self._accounts[vcpu.index].virtual, vcpu.index))
-        self._floor = max(self._floor, self._accounts[chosen.index].virtual)
-        return chosen.index, self._slice
+        persona = self._personas.least(who for who, members in ready.items() if members)
+        return self._inside[persona].least(ready[persona]), self._slice
 
-    def _account(self, vcpu: Vcpu) -> None:
-        """Charge what it ran since the last look, at the weight it had then; and welcome it back if it slept."""
-        weight = max(vcpu.weight, 1) if vcpu.foreground else 1
-        account = self._accounts.get(vcpu.index)
-        if account is None:
-            account = self._accounts[vcpu.index] = _Account(self._floor, vcpu.consumed, vcpu.since, weight)
-        account.virtual += (vcpu.consumed - account.consumed) * SCALE // account.weight
-        if vcpu.since != account.since:
-            account.virtual = max(account.virtual, self._floor - self._credit)
-        account.consumed, account.since, account.weight = vcpu.consumed, vcpu.since, weight
+    def _account(self, persona: Hashable, members: Sequence[Vcpu]) -> None:
+        """A persona slept if all of its vCPUs that are ready now have become so since the last look."""
+        queue = self._inside.setdefault(persona, _Queue(self._credit))
+        weight = max(members[0].weight, 1) if members[0].foreground else 1
+        consumed, woke = 0, True
+        for vcpu in members:
+            seen = self._seen.get((vcpu.persona, vcpu.index), _Seen(vcpu.consumed, vcpu.since))
+            queue.charge(vcpu.index, vcpu.consumed - seen.consumed, 1, vcpu.since != seen.since)
+            consumed += vcpu.consumed - seen.consumed
+            woke &= vcpu.since != seen.since or not vcpu.runnable
+        self._personas.charge(persona, consumed, weight, woke)

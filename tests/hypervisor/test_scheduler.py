@@ -46,6 +46,49 @@ def test_the_foreground_gets_its_weight(weight, others):
         assert consumed == pytest.approx(SECOND / (weight + others), rel=0.01)
 
 
+@pytest.mark.parametrize("weight", [1, 3])
+@pytest.mark.parametrize("cpus", [(1, 2), (4, 1), (2, 3, 8)])
+def test_a_persona_has_one_share_however_many_vcpus_it_has(cpus, weight):
+    loads = [Load(persona=f"p{n}", weight=weight) for n, count in enumerate(cpus) for _ in range(count)]
+    result = simulate(FairShare(), loads, 4 * SECOND)
+    shares = [weight, *[1] * (len(cpus) - 1)]
+    first = 0
+    for count, share in zip(cpus, shares, strict=True):
+        mine = result.consumed[first : first + count]
+        assert sum(mine) == pytest.approx(4 * SECOND * share / sum(shares), rel=0.01)
+        assert min(mine) == pytest.approx(max(mine), rel=0.01), "and shares it alike"
+        first += count
+
+
+def test_a_vcpu_that_sleeps_leaves_its_part_to_its_siblings_and_not_to_others():
+    loads = [Load(persona="a"), Load(MS, 9 * MS, persona="a"), Load(persona="b")]
+    first, second, other = simulate(FairShare(), loads, 4 * SECOND).consumed
+    assert first + second == pytest.approx(2 * SECOND, rel=0.01)
+    assert other == pytest.approx(2 * SECOND, rel=0.01)
+    assert second == pytest.approx(4 * SECOND / 10, rel=0.2)
+
+
+def test_waking_one_vcpu_after_the_other_earns_a_persona_nothing():
+    """Each of eight vCPUs sleeps now and then, but one is always ready: no credit, or many credits would be a share."""
+    loads = [Load(), *(Load(2 * MS, MS, persona="many") for _ in range(8))]
+    result = simulate(FairShare(), loads, 4 * SECOND)
+    assert result.consumed[0] == pytest.approx(2 * SECOND, rel=0.01)
+
+
+def test_when_one_persona_goes_the_others_accounts_stay_theirs():
+    """The vCPUs after it have other indices from then on."""
+    fair, consumed = FairShare(), {"a": 0, "b": 0, "c": 0}
+
+    def turns(names, count):
+        for _ in range(count):
+            index, slice_ = fair.next(0, [Vcpu(n, name, consumed=consumed[name]) for n, name in enumerate(names)])
+            consumed[names[index]] += slice_
+
+    turns("abc", 300)
+    turns("bc", 200)
+    assert consumed == {"a": 100 * MS, "b": 200 * MS, "c": 200 * MS}
+
+
 def test_shares_follow_the_foreground():
     loads = [Load(weight=4), Load(weight=4)]
     result = simulate(FairShare(), loads, 2 * SECOND, foreground=lambda now: 0 if now < SECOND else 1)
