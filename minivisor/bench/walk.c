@@ -99,7 +99,8 @@ static unsigned stage1_may(u64 leaf, u64 tables, int wxn, int el0)
     return may;
 }
 
-/* The IPA for `va`, or a fault; *s2_ipa is not 0 when stage 2 did not translate the address of a descriptor. */
+/* The IPA for `va`, or a fault; *s2_ipa is not 0 when stage 2 did not translate the address of a descriptor.
+ * Long because it follows the walk from its first check to its last, and a call in between would be measured. */
 static unsigned stage1(const struct memory *memory, const struct regime *regime, u64 va, int el0, u64 *ipa, unsigned *may,
                        unsigned *level, u64 *s2_ipa)
 {

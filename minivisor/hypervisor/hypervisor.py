@@ -31,6 +31,7 @@ from minivisor.machine.clock import clock_named
 from minivisor.machine.core import AARCH32, FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
 from minivisor.machine.state import WORD
+from minivisor.machine.timer import TICK_NS
 from minivisor.platform.image import Image
 from minivisor.platform.virtio.device import Arrival, Device
 from minivisor.stages import Scheduler, Stages
@@ -43,7 +44,7 @@ __all__ = ["HCR_GUEST", "Hypervisor"]
 HCR_GUEST = 1 << 31 | 1 << 22 | 1 << 21 | 1 << 19 | 1 << 18 | 1 << 13 | 1 << 5 | 1 << 4 | 1 << 3 | 1 << 1 | 1
 # MDCR_EL2.TPM, TPMCR: the cycle counter would tell host time. TDOSA: there is one OS lock, and it stays open for everybody
 MDCR_GUEST = 1 << 10 | 1 << 6 | 1 << 5
-TICK, PAGE = 16, 4096
+PAGE = 4096
 NEVER = 1 << 61
 
 
@@ -259,7 +260,7 @@ class Hypervisor:
         started = self.now
         self._switch_to(vcpu)
         self._running, self._since = vcpu, started  # the switch is on its account: short slices must not be free
-        self.core.write("CNTHP_CVAL_EL2", (self.now + slice_) // TICK)
+        self.core.write("CNTHP_CVAL_EL2", (self.now + slice_) // TICK_NS)
         self.core.write("CNTHP_CTL_EL2", 1)
         self.machine.gic.deactivate(HYP_TIMER)
         self.preempt, self.events_changed = False, True

@@ -18,13 +18,13 @@ from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.machine.board import Machine
 from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
 from minivisor.machine.state import WORD
+from minivisor.machine.timer import TICK_NS
 from minivisor.stages import ListRegister
 from minivisor.trace.records import IrqEvent
 from minivisor.trace.store import Trace
 
 __all__ = ["Interrupts"]
 
-TICK = 16  # ns
 HCR_AT, VMCR_AT, APR_AT, AP0R_AT = (WORD[name] for name in ("gich_hcr", "gich_vmcr", "gich_apr", "ich_ap0r"))
 CVAL_AT, CTL_AT, OFFSET_AT = (WORD[name] for name in ("cntv_cval", "cntv_ctl", "cntvoff"))
 P_CVAL_AT, P_CTL_AT = WORD["cntp_cval"], WORD["cntp_ctl"]
@@ -99,7 +99,7 @@ class Interrupts:
 
     def _timer_lines(self, vcpu: VirtualCpu) -> None:
         """A timer that has fired and was handed to the guest keeps its physical interrupt active until the guest's EOI."""
-        words, ticks, stages, vgic = self._words, self._core.now // TICK, vcpu.persona.stages, vcpu.persona.vgic
+        words, ticks, stages, vgic = self._words, self._core.now // TICK_NS, vcpu.persona.stages, vcpu.persona.vgic
         virtual, _ = stages.vtimer(words[CVAL_AT], words[CTL_AT], words[OFFSET_AT], ticks)
         physical, _ = stages.vtimer(words[P_CVAL_AT], words[P_CTL_AT], 0, ticks)
         for intid, level in ((VIRTUAL_TIMER, virtual), (PHYSICAL_TIMER, physical)):

@@ -33,6 +33,7 @@ from minivisor.machine.board import Machine
 from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
 from minivisor.machine.pl011 import Pl011
 from minivisor.machine.state import WORD
+from minivisor.machine.timer import TICK_NS
 from minivisor.platform import gic
 from minivisor.platform.bus import Bus
 from minivisor.platform.guest_tree import Framebuffer, guest_tree
@@ -246,7 +247,7 @@ class Persona:
         self.machine.core.code_changed()
         self.machine.core.tlbi_vmid(self.vmid)
         self._make_quiet()
-        self.counter_offset = now // 16
+        self.counter_offset = now // TICK_NS
         self.status, self.report = "running", ""
         for vcpu in self.vcpus:
             vcpu.status = "off"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from minivisor.machine.timer import TICK_NS
 from minivisor.stages import ListRegister, State
 from minivisor.stages import Vcpu as View
 
@@ -18,7 +19,6 @@ SCTLR_EL1_RESET = 0x30D0_0800  # the RES1 bits of ARMv8.0 (DDI 0487, SCTLR_EL1):
 MIDR_CORTEX_A72 = 0x410F_D083
 MPIDR_RES1 = 1 << 31
 HCR_VSE = 1 << 8  # HCR_EL2.VSE: a virtual SError is pending
-TICK = 16  # ns
 SPIN = 20_000  # ns: how long a guest may spin for a vCPU that does not have the core
 RESET_STATE: State = {"PSTATE": PSTATE_EL1H_MASKED, "SCTLR_EL1": SCTLR_EL1_RESET, "VPIDR_EL2": MIDR_CORTEX_A72}
 
@@ -57,11 +57,11 @@ class VirtualCpu:
 
     def timers(self, now: int) -> tuple[bool, bool, int | None]:
         """Both guest timers while it is not loaded: (virtual line, physical line, next deadline in ns or None)."""
-        state, vtimer, ticks = self.state, self.persona.stages.vtimer, now // TICK
+        state, vtimer, ticks = self.state, self.persona.stages.vtimer, now // TICK_NS
         compare, control = state.get("CNTV_CVAL_EL0", 0), state.get("CNTV_CTL_EL0", 0)
         virtual, first = vtimer(compare, control, state.get("CNTVOFF_EL2", 0), ticks)
         physical, second = vtimer(state.get("CNTP_CVAL_EL0", 0), state.get("CNTP_CTL_EL0", 0), 0, ticks)
-        deadlines = [deadline * TICK for deadline in (first, second) if deadline is not None]
+        deadlines = [deadline * TICK_NS for deadline in (first, second) if deadline is not None]
         return virtual, physical, min(deadlines, default=None)
 
     @property

@@ -18,10 +18,11 @@ import numpy as np
 from minivisor.machine.hot import hot
 from minivisor.machine.registers import REG, read_one
 
-__all__ = ["FREQUENCY", "TICK", "line_mask", "next_expiry", "now", "read_timer", "time_here", "write_timer"]
+__all__ = ["FREQUENCY", "TICK", "TICK_NS", "line_mask", "next_expiry", "now", "read_timer", "time_here", "write_timer"]
 
 FREQUENCY = 62_500_000
-TICK = np.uint64(16)
+TICK_NS = 16
+TICK = np.uint64(TICK_NS)
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
 FAR = np.uint64(1 << 57)  # ticks, seventy years; what never comes is no nearer
 ENABLE, IMASK, ISTATUS = np.uint64(1), np.uint64(2), np.uint64(4)
