@@ -161,6 +161,7 @@ EL1H_AARCH64 = 1 << 32 | 0x5
 SPSR_EL1, AARCH32_USER = (4, 0, 3, 0, 0), 0x10  # crn, crm, op0, op1, op2
 
 
+# Long because it is one experiment: each step finds the engine as the step before has left it.
 @functools.cache
 def offsets() -> Offsets:
     """Find what this build of Unicorn keeps where. Raises EngineError when a value does not turn up or does not behave."""
