@@ -13,6 +13,7 @@ from minivisor.errors import OptionError
 from minivisor.hypervisor.hypervisor import Hypervisor
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.machine.board import Machine
+from minivisor.phone.summary import summarize
 from minivisor.platform.image import load_image
 from minivisor.platform.virtio.block import Block
 from minivisor.platform.virtio.console import Console
@@ -126,6 +127,19 @@ def test_a_device_reaches_its_own_guest_only(make):
     assert first.virtio.reports[0].startswith("slot 0: virtio entropy") and second.virtio.reports == []
     second.test_hypervisor.run(5 * MS)
     assert first.status == second.status == "running"  # both go on
+
+
+def test_a_broken_device_is_in_the_summary_until_its_driver_resets_it(make):
+    persona = make(Entropy(0), name="<b>")
+    driver = drive(persona)
+    driver.queues[0].add([b"what"], [])
+    driver.kick()
+    summary = summarize(persona.test_hypervisor, 0)
+    words = "slot 0: virtio entropy: queue 0: chain 0 has no room for noise; the device waits for a reset by its driver"
+    assert f"<b>: {words}" in str(summary) and f"&lt;b&gt;: {words}" in summary._repr_html_()
+    assert summary.as_dict()["personas"][0]["devices"] == (words,) and not summary.stopped
+    driver.start()
+    assert summarize(persona.test_hypervisor, 0).personas[0].devices == ()
 
 
 def test_code_that_a_disk_brings_runs(make):
