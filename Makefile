@@ -10,7 +10,7 @@ ARGS  ?=
 
 MODULES := virtio_mmio,virtio_blk,virtio_net,virtio_rng,virtio_console,virtio_input,evdev,ext4,crc32c_generic
 
-.PHONY: help phone test linux soak setup guests study bench check warm constraints clean
+.PHONY: help phone test linux soak setup guests study book bench check warm constraints clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ linux: $(STAMP)  ## a small initrd for Debian's arm64 kernel, with its virtio mo
 
 study: guests  ## chapters and labs in JupyterLab
 	@$(PY) -m minivisor study $(ARGS)
+
+book: guests  ## docs/gallery.html and docs/viewer.html: every diagram, and a page that opens traces
+	@$(PY) -m minivisor.views.gallery
 
 bench: guests  ## measure, each row a ratio against a named peer; writes docs/numbers.md
 	@$(PY) -m minivisor bench $(or $(ARGS),--write docs/numbers.md)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["PARTS", "host", "module"]
+__all__ = ["PARTS", "module", "script"]
 
 RECORDS = ("kit", "rows", "bits")
 PARTS: dict[str, tuple[str, ...]] = {
@@ -36,6 +36,6 @@ def module(name: str) -> str:
     return "\n".join(_file(part) for part in (*PARTS[name], name))
 
 
-def host() -> str:
-    """The script that stands in for anywidget on a page."""
-    return _file("host")
+def script(name: str) -> str:
+    """A script of a page that is no diagram: "host", which stands in for anywidget, "reader", "viewer", "gallery"."""
+    return _file(name)

@@ -10,16 +10,16 @@ Nothing is loaded, and no text that came from a trace is ever markup.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from minivisor.views.modules import host
+from minivisor.views.modules import module, script
 
 if TYPE_CHECKING:
     from minivisor.views.view import View
 
-__all__ = ["element", "iframe", "inline_frame", "page", "scripts"]
+__all__ = ["PAGE", "element", "iframe", "inline_frame", "json_text", "modules", "page", "ratio"]
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -64,11 +64,11 @@ def element(view: View) -> str:
     )
 
 
-def scripts(views: Sequence[View]) -> str:
-    """The host, and each module once."""
-    modules = {view.name: view.esm for view in views}
-    inline = "\n".join(f'<script type="module">{text}</script>' for text in modules.values())
-    return f"<script>{host()}</script>\n{inline}"
+def modules(names: Iterable[str]) -> str:
+    """The module of each of these diagrams, once, inline."""
+    return "\n".join(
+        f'<script type="module" data-module="{name}">{module(name)}</script>' for name in dict.fromkeys(names)
+    )
 
 
 def page(views: Sequence[View], title: str = "") -> str:
@@ -77,11 +77,11 @@ def page(views: Sequence[View], title: str = "") -> str:
         title=escape(title or ", ".join(dict.fromkeys(view.facts.title for view in views))),
         style=views[0].facts.style,
         body="\n".join(map(element, views)),
-        scripts=scripts(views),
+        scripts=f"<script>{script('host')}</script>\n{modules(view.name for view in views)}",
     )
 
 
-def _ratio(view: View) -> tuple[int, int]:
+def ratio(view: View) -> tuple[int, int]:
     """Width and height of the whole view, in pixels."""
     frame = view.frame()
     height = float(frame.svg.partition(' height="')[2].partition('"')[0])
@@ -90,7 +90,7 @@ def _ratio(view: View) -> tuple[int, int]:
 
 def iframe(view: View, source: str) -> str:
     """A frame that shows the page at `source`, keeps its proportions at any width, and needs no script around it."""
-    width, height = _ratio(view)
+    width, height = ratio(view)
     return (
         f'<iframe src="{escape(source, quote=True)}" title="{escape(view.facts.title)}" loading="lazy" sandbox="allow-scripts" '
         f'style="width:100%;aspect-ratio:{width}/{height};border:0"></iframe>'
@@ -99,7 +99,7 @@ def iframe(view: View, source: str) -> str:
 
 def inline_frame(view: View) -> str:
     """The same with the page inside, for a notebook without anywidget."""
-    width, height = _ratio(view)
+    width, height = ratio(view)
     return (
         f'<iframe srcdoc="{escape(page([view]), quote=True)}" title="{escape(view.facts.title)}" sandbox="allow-scripts" '
         f'style="width:100%;aspect-ratio:{width}/{height};border:0"></iframe>'

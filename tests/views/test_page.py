@@ -13,7 +13,7 @@ import pytest
 from minivisor.errors import OptionError
 from minivisor.trace.store import Metadata, Trace
 from minivisor.views import VIEWS, Timeline
-from minivisor.views.modules import PARTS, module
+from minivisor.views.modules import PARTS, module, script
 from tests.trace.traces import PERSONAS, made_up, real_run
 from tests.views.examples import EXAMPLES, example
 
@@ -24,7 +24,7 @@ LIMIT = 200_000
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_page_carries_the_module_of_the_notebook_byte_for_byte(name: str) -> None:
     page = example(name).to_html()
-    assert f'<script type="module">{example(name).esm}</script>' in page
+    assert f'<script type="module" data-module="{name}">{example(name).esm}</script>' in page
     anywidget = pytest.importorskip("anywidget")
     assert anywidget and example(name).widget._esm == module(name)
     assert len(page.encode()) <= LIMIT
@@ -51,6 +51,12 @@ def test_a_module_imports_nothing_asks_for_nothing_and_cannot_end_its_element(na
     )
     assert not re.search(r"</script|<!--|style=\"", text, re.I)
     assert text.count("export default view;") == 1 and text.rstrip().endswith("export default view;")
+
+
+@pytest.mark.parametrize("name", ["host", "reader", "viewer", "gallery"])
+def test_no_script_of_a_page_can_end_its_element(name: str) -> None:
+    assert not re.search(r"</script|<!--(?! \$)", script(name), re.I)
+    assert "SPDX-License-Identifier: MIT" in script(name)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -1,6 +1,6 @@
 /*! minivisor views, the host of a static page. SPDX-License-Identifier: MIT. Copyright (c) 2026 the minivisor authors. */
 // What anywidget does in a notebook, for a page without one: an element with a shadow root, a model with get, set, on, off
-// and save_changes whose state is the JSON inside the element, and the module of its diagram, which is inline too and calls
+// and save_changes whose state is the JSON inside the element (or `values`, put there by a script), and the module of its diagram, which is inline too and calls
 // minivisorHost with its default export. Until then, and if anything fails, the page shows the picture drawn beforehand.
 (() => {
   const views = new Map();
@@ -28,9 +28,9 @@
   class MinivisorView extends HTMLElement {
     connectedCallback() {
       const view = views.get(this.getAttribute("name")), state = this.querySelector('script[type="application/json"]');
-      if (!view || !state || this.model) return;
+      if (!view || !(state || this.values) || this.model) return;
       try {
-        this.model = new Model(JSON.parse(state.textContent));
+        this.model = new Model(this.values || JSON.parse(state.textContent));
         const el = document.createElement("div");
         const root = this.shadowRoot || this.attachShadow({ mode: "open" });
         root.replaceChildren(el);
@@ -42,12 +42,9 @@
         this.shadowRoot?.replaceChildren(notice, document.createElement("slot"));
       }
     }
-    /** Another state: what was shown goes, and is drawn anew. */
-    show(values) {
+    disconnectedCallback() {
       this.close?.();
       this.model = this.close = undefined;
-      this.querySelector('script[type="application/json"]').textContent = JSON.stringify(values);
-      this.connectedCallback();
     }
   }
   globalThis.minivisorHost = (view) => {

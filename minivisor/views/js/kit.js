@@ -58,6 +58,9 @@ const rect = (x, y, w, h, fill, more = "") =>
 const line = (x1, y1, x2, y2, stroke = col("line"), more = "") =>
   `<line x1="${px(x1)}" y1="${px(y1)}" x2="${px(x2)}" y2="${px(y2)}" stroke="${stroke}" ${more}/>`;
 const text = (x, y, s, more = "", fill = col("ink")) => `<text x="${px(x)}" y="${px(y)}" fill="${fill}" ${more}>${esc(s)}</text>`;
+/** Many boxes as one path: cheap for the browser. */
+const box = (x, y, w, h) => `M${px(x)} ${px(y)}h${px(w)}v${px(h)}h${px(-w)}z`;
+const path = (d, fill, more = "") => (d ? `<path d="${d}" fill="${fill}" ${more}/>` : "");
 const END = 'text-anchor="end"', MIDDLE = 'text-anchor="middle"', BOLD = 'font-weight="600"';
 const MONO = 'font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"';
 

@@ -19,25 +19,27 @@ function fromBase64(s) {
 const WORDS = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array };
 const wordsOf = (s, width) => new WORDS[width](fromBase64(s).buffer);
 
-/** A packed column as {at(i) -> BigInt}: one value, numbers of values, or differences to be added up. */
+/** A packed column as {at(i) -> BigInt, low(i) -> its low 32 bits}: one value, numbers of values, or differences to be added up. */
 function unpackColumn(column) {
   if ("all" in column) {
     const value = BigInt(`0x${column.all}`);
-    return { values: [value], index: null, at: () => value };
+    const low = Number(value & 0xffffffffn);
+    return { values: [value], index: null, at: () => value, low: () => low };
   }
   if ("of" in column) {
     const values = column.of.map((word) => BigInt(`0x${word}`));
     const index = wordsOf(column.index, column.width);
-    return { values, index, at: (i) => values[index[i]] };
+    const lows = Uint32Array.from(values, (value) => Number(value & 0xffffffffn));
+    return { values, index, at: (i) => values[index[i]], low: (i) => lows[index[i]] };
   }
   if ("by" in column) {
     const by = wordsOf(column.by, column.width);
     const sums = new Float64Array(by.length);
     for (let i = 0, sum = column.from; i < by.length; i++) sums[i] = sum += by[i];
-    return { sums, at: (i) => BigInt(sums[i]) };
+    return { sums, at: (i) => BigInt(sums[i]), low: (i) => sums[i] % 4294967296 };
   }
   const raw = new BigUint64Array(fromBase64(column.raw).buffer);
-  return { at: (i) => raw[i] };
+  return { at: (i) => raw[i], low: (i) => Number(raw[i] & 0xffffffffn) };
 }
 
 function numbers(column, n, type) {
@@ -92,7 +94,7 @@ function lastUpTo(rows, record, at = null) {
 const KIND = {};
 const learn = (schema) => Object.entries(schema.kinds).forEach(([number, kind]) => (KIND[kind.name] = Number(number)));
 
-const ecOf = (rows, i) => (rows.detail[i] ? 64 + rows.detail[i] : Number((rows.esr.at(i) >> 26n) & 63n));
+const ecOf = (rows, i) => (rows.detail[i] ? 64 + rows.detail[i] : rows.esr.low(i) >>> 26);
 const SHORT = { 0: "Unknown", 1: "WFI/WFE", 7: "FP access", 22: "HVC", 23: "SMC", 24: "System register", 32: "Instruction abort", 36: "Data abort",
   65: "Physical IRQ", 66: "Physical FIQ", 67: "SError" };
 const className = (schema, ec) => SHORT[ec] || schema.ec[ec] || `class ${hex(ec)}`;
@@ -182,4 +184,17 @@ function axis(from, to, place, top, bottom, width) {
     return line(x, top, x, bottom, col("line"), 'stroke-dasharray="2 3"') + text(x, bottom + 14, label < 1000 ? label : count(label), anchor, col("dim"));
   });
   return marks.join("") + text(place(to), bottom + 28, `virtual time, ${unit[1]}`, `${END} font-size="11"`, col("dim"));
+}
+
+/** What `make(key)` gave when the key was last the same: pictures that a step does not change are drawn once. */
+function keeper(make) {
+  let key = null, kept = null;
+  return (now, ...rest) => (key === now ? kept : ((kept = make(...rest)), (key = now), kept));
+}
+
+/** A window of `span` about `middle`: it stays where it is until the middle leaves its inner half. */
+function steady(data, middle, zoom) {
+  const whole = Math.max(data.to - data.from, 1), span = whole / 2 ** zoom;
+  const from = clamp(data.from + Math.floor((middle - data.from) / (span / 2)) * (span / 2) - span / 4, data.from, data.from + whole - span);
+  return { from, to: from + span, span };
 }

@@ -67,8 +67,8 @@ function ganttLane(data, ui, view, place, k, top, gutter) {
   const vcpu = data.lanes[k], m = data.measures[k], spans = data.byVcpu[k], fill = series(k);
   let out = text(0, top + 12, fit(personaName(data.state, vcpu), ui.width * 0.5), BOLD) + text(ui.width, top + 12, `${percent(m.share)} of the core`, `${END} font-size="11.5"`, col("dim"));
   out += rect(gutter, top + 20, ui.width - gutter, 26, col("panel"), 'rx="3"');
-  for (const [a, b] of merged(spans, "ready", view, place)) out += rect(a, top + 27, b - a, 12, "none", `stroke="${fill}" stroke-width="1.3" stroke-dasharray="3 2"`);
-  for (const [a, b] of merged(spans, "running", view, place)) out += rect(a, top + 20, b - a, 26, fill, 'rx="1.5"');
+  const all = (name, y, h) => merged(spans, name, view, place).map(([a, b]) => box(a, y, b - a, h)).join("");
+  out += path(all("ready", top + 27, 12), "none", `stroke="${fill}" stroke-width="1.3" stroke-dasharray="3 2"`) + path(all("running", top + 20, 26), fill);
   let at = -99;
   for (const s of spans) {
     const x = place(s.from);
@@ -110,11 +110,7 @@ function scheduleWords(data) {
   return `${shares || "Nobody ran"} of the core in ${duration(data.to - data.from)}.${late}`;
 }
 
-function zoomed(data, ui) {
-  const whole = Math.max(data.to - data.from, 1), span = whole / 2 ** (ui.zoom || 0), at = data.at.length ? data.rows.time[data.at[ui.step]] : data.from;
-  const from = clamp(at - span / 2, data.from, data.from + whole - span);
-  return { from, to: from + span, span };
-}
+const zoomed = (data, ui) => steady(data, data.at.length ? data.rows.time[data.at[ui.step]] : data.from, ui.zoom || 0);
 
 const view = diagram({
   name: "scheduler",
@@ -127,7 +123,8 @@ const view = diagram({
     const data = opened(state), spans = livesOf(data), lanes = [...new Set(spans.map((s) => s.vcpu))].sort((a, b) => a - b), at = [];
     for (let i = 0; i < data.rows.n; i++) if (data.rows.kind[i] === KIND.sched) at.push(i);
     const byVcpu = lanes.map((vcpu) => spans.filter((s) => s.vcpu === vcpu));
-    return { ...data, lanes, at, byVcpu, measures: lanes.map((vcpu, k) => measured(byVcpu[k], vcpu, data.to - data.from)) };
+    const found = { ...data, lanes, at, byVcpu, measures: lanes.map((vcpu, k) => measured(byVcpu[k], vcpu, data.to - data.from)) };
+    return { ...found, words: scheduleWords(found), still: keeper((draw) => draw()), bars: keeper(histogram) };
   },
   steps: (data) => data.at.length,
   /** The first decision between two who want the core; else the first. */
@@ -145,8 +142,8 @@ const view = diagram({
   frame(data, ui) {
     const { rows, state, lanes, at } = data, view = zoomed(data, ui), place = (t) => ((t - view.from) / view.span) * ui.width;
     const high = 64, foot = lanes.length * high;
-    let body = axis(view.from, view.to, place, 18, foot, ui.width);
-    lanes.forEach((_, k) => (body += ganttLane(data, ui, view, place, k, k * high, 0)));
+    let body = data.still(`${view.from} ${view.span} ${ui.width}`, () =>
+      axis(view.from, view.to, place, 18, foot, ui.width) + lanes.map((_, k) => ganttLane(data, ui, view, place, k, k * high, 0)).join(""));
     if (at.length) {
       const x = place(rows.time[at[ui.step]]), slice = Number(rows.value.at(at[ui.step])), lane = lanes.indexOf(rows.vcpu[at[ui.step]]);
       if (lane >= 0) body += rect(x, lane * high + 17, Math.max(2, place(rows.time[at[ui.step]] + slice) - x), 32, "none", `stroke="${col("accent")}" stroke-width="2" stroke-dasharray="5 3"`);
@@ -161,10 +158,10 @@ const view = diagram({
       body += `<g transform="translate(${px(x)} ${px(y)})">${mark}${text(24, 9, name, 'font-size="11.5"', col("dim"))}</g>`;
       x += wide;
     });
-    const bars = histogram(data, y + 28, ui.width), i = at[ui.step], who = at.length ? rows.vcpu[i] : 255;
+    const bars = data.bars(`${y} ${ui.width}`, data, y + 28, ui.width), i = at[ui.step], who = at.length ? rows.vcpu[i] : 255;
     const ready = at.length ? lanes.filter((vcpu) => (rows.number[i] >> vcpu) & 1).map((vcpu) => personaName(state, vcpu)) : [];
     const now = at.length ? `At ${duration(rows.time[i])}: ${ready.join(" and ") || "nobody"} ready; ${personaName(state, who)} gets the core for ${duration(Number(rows.value.at(i)))}.` : "";
-    const said = `${scheduleWords(data)} ${now}`;
+    const said = `${data.words} ${now}`;
     return {
       svg: svg(ui.width, y + 32 + bars.height, said, body + bars.body),
       say: said,

@@ -6,7 +6,7 @@ function classify(rows) {
   const of = new Uint8Array(rows.n).fill(255), counts = new Map(), number = new Map(), order = [];
   for (let i = 0; i < rows.n; i++) {
     if (rows.kind[i] !== KIND.exit) continue;
-    const ec = rows.detail[i] ? 64 + rows.detail[i] : Number(rows.esr.at(i) >> 26n) & 63;
+    const ec = ecOf(rows, i);
     let k = number.get(ec);
     if (k === undefined) number.set(ec, (k = order.push(ec) - 1));
     of[i] = k;
@@ -18,12 +18,7 @@ function classify(rows) {
   return { of, classes: ranked };
 }
 
-function windowOf(data, ui) {
-  const whole = Math.max(data.to - data.from, 1), span = whole / 2 ** (ui.zoom || 0);
-  const middle = data.rows.n ? data.rows.time[ui.step] : 0;
-  const from = clamp(middle - span / 2, data.from, data.to - span);
-  return { from: Math.max(from, data.from), to: Math.max(from, data.from) + span, span };
-}
+const windowOf = (data, ui) => steady(data, data.rows.n ? data.rows.time[ui.step] : 0, ui.zoom || 0);
 
 /** Exits by lane, class and pixel column, between two times. */
 function binned(data, view, wide) {
@@ -49,27 +44,29 @@ function coreBars(data, vcpu, view, place, y, fill) {
     const a = place(Math.max(stay.from, view.from)), b = Math.max(place(Math.min(stay.to, view.to)), a + 1.5);
     if (open && a <= open[1] + 0.7) open[1] = Math.max(open[1], b);
     else {
-      if (open) out += rect(open[0], y, open[1] - open[0], 6, fill, 'rx="2"');
+      if (open) out += box(open[0], y, open[1] - open[0], 6);
       open = [a, b];
     }
   }
-  return open ? out + rect(open[0], y, open[1] - open[0], 6, fill, 'rx="2"') : out;
+  return path(open ? out + box(open[0], y, open[1] - open[0], 6) : out, fill);
 }
 
 function laneSvg(data, ui, view, lane, top, gutter, place, bins) {
   const classes = data.classes, narrow = gutter < 60, vcpu = data.lanes[lane];
-  let out = text(0, top + 11, fit(personaName(data.state, vcpu), ui.width / 2), BOLD) + text(gutter, top + 11, "", "");
+  let out = text(0, top + 11, fit(personaName(data.state, vcpu), ui.width / 2), BOLD);
   out += rect(gutter, top + 17, ui.width - gutter, 6, col("panel"), 'rx="2"') + coreBars(data, vcpu, view, place, top + 17, col("c6"));
   classes.forEach((c, k) => {
     const y = top + 28 + k * 18, most = data.peak(bins, lane, k);
     out += line(gutter, y + 15.5, ui.width, y + 15.5);
     out += glyph(k, 6, y + 9) + (narrow ? "" : text(17, y + 13, fit(className(data.state.schema, c.ec), gutter - 24), 'font-size="11.5"', col("dim")));
+    let marks = "";
     for (let at = 0; at < bins.columns; at++) {
       const found = bins.bins[(lane * classes.length + k) * bins.columns + at];
       if (!found) continue;
       const high = 5 + (10 * Math.log2(1 + found)) / Math.log2(1 + Math.max(most, 1));
-      out += rect(gutter + at * 3, y + 15.5 - high, 2.4, high, series(k));
+      marks += box(gutter + at * 3, y + 15.5 - high, 2.4, high);
     }
+    out += path(marks, series(k));
   });
   return out;
 }
@@ -119,7 +116,7 @@ const view = diagram({
   controls: () => button('data-act="zoom" data-value="1"', IN, "Zoom in", "+") + button('data-act="zoom" data-value="-1"', OUT, "Zoom out", "-"),
   prepare(state) {
     const data = opened(state), named = vcpusOf(data.rows);
-    const found = { ...data, ...classify(data.rows), lanes: named, stays: staysOf(data.rows) };
+    const found = { ...data, ...classify(data.rows), lanes: named, stays: staysOf(data.rows), still: keeper((draw) => draw()) };
     found.peak = ({ bins, columns }, lane, k) => {
       let most = 0;
       const first = (lane * found.classes.length + k) * columns;
@@ -148,9 +145,11 @@ const view = diagram({
   frame(data, ui) {
     const { rows, state, lanes, classes } = data, gutter = ui.width < 560 ? 20 : 132;
     const view = windowOf(data, ui), wide = ui.width - gutter, place = (t) => gutter + ((t - view.from) / view.span) * wide;
-    const bins = binned(data, view, wide), high = 34 + classes.length * 18, foot = lanes.length * high + 4;
-    let body = axis(view.from, view.to, place, 14, foot, wide);
-    lanes.forEach((_, lane) => (body += laneSvg(data, ui, view, lane, lane * high, gutter, place, bins)));
+    const high = 34 + classes.length * 18, foot = lanes.length * high + 4;
+    let body = data.still(`${view.from} ${view.span} ${ui.width}`, () => {
+      const bins = binned(data, view, wide);
+      return axis(view.from, view.to, place, 14, foot, wide) + lanes.map((_, lane) => laneSvg(data, ui, view, lane, lane * high, gutter, place, bins)).join("");
+    });
     const at = rows.n ? place(rows.time[ui.step]) : gutter;
     body += `<g class="now">${line(at, 0, at, foot, col("accent"), 'stroke-width="2"')}<path d="M0 6L-5-2H5Z" transform="translate(${px(at)} 2)" fill="${col("accent")}"/></g>`;
     body += rect(gutter, 0, wide, foot, "transparent", 'data-act="pick"') + overview(data, view, gutter, foot + 38, ui.width);
