@@ -31,7 +31,7 @@ from minivisor.views.phone import picture
 phone = Phone(slice="100us", list_registers=1, cost="kvm-arm-2016")
 frames = [picture(phone.run("2ms"), "switched on")]
 switch = last_switch(phone)
-phone.type("hello", phone.personal, at=12_000_000)
+phone.type("hello", phone.personal, at=11_120_000)
 frames += [picture(phone.run("38ms"), "typed hello")]
 phone.switch()
 frames += [picture(phone.run("20ms"), "work was brought to the front")]
@@ -41,7 +41,7 @@ LINES = {
     "phone": "PhoneView(frames)",
     "timeline": 'Timeline(phone.trace, 0, 3_000_000, code=elf_reader(guests.path("persona")))',
     "scheduler": "Scheduler(phone.trace, 0, 20_000_000)",
-    "lists": "ListRegisters(phone.trace, 11_000_000, 14_000_000)",
+    "lists": "ListRegisters(phone.trace, 11_000_000, 13_000_000)",
     "world": "WorldSwitch(switch)",
     "walk": 'TwoStageWalk([phone.walk(0xFFFFFF804020C000, phone.personal, "w"), phone.walk(0xFFFFFF8040202D80, kind="x")])',
     "pages": 'PageOwnership(phone.trace, fixed=[(0x80000000, 2 << 20, "hypervisor")])',

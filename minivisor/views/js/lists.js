@@ -134,7 +134,8 @@ const view = diagram({
     const slot = event === "listed" || event === "acknowledged" ? ` ${rows.argument.at(i)}` : "";
     const now = `At ${duration(rows.time[i])}, ${personaName(state, vcpu)}: interrupt ${intidName(state.schema, intid)} ${SAID[event]}${slot}.`;
     const { body, height } = listColumns(data, ui, vcpu, s, intid, event);
-    const legend = [["pending", 0], ["active", 2], ["spilled", 5], ["completed", 3]].map(([name, k], n) => glyph(k, 6 + n * 84, height + 14) + text(16 + n * 84, height + 18, name, 'font-size="11.5"', col("dim"))).join("");
+    const apart = Math.min(90, ui.width / 4 - 2);
+    const legend = [["pending", 0], ["active", 2], ["spilled", 5], ["completed", 3]].map(([name, k], n) => glyph(k, 6 + n * apart, height + 14) + text(16 + n * apart, height + 18, name, 'font-size="11.5"', col("dim"))).join("");
     return {
       svg: svg(ui.width, height + 28, `${plan} ${now}`, body + legend),
       say: `${plan} ${now}`,
