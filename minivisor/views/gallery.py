@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from minivisor import Phone, views
+from minivisor import views
+from minivisor.phone.phone import Phone
 from minivisor.trace.records import NOBODY, Kind
 from minivisor.views.modules import script
 from minivisor.views.page import PAGE, element, json_text, modules, ratio
