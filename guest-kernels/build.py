@@ -70,7 +70,7 @@ GUESTS = (
     Guest("hello", "lib/identity.ld", ("lib/start.S", "hello/hello.c", *CONSOLE)),
     Guest("persona", "persona/persona.ld", PERSONA),
     Guest("probe", "lib/identity.ld", ("lib/start.S", "probe/probe.c", "probe/access.S", *MMU, "lib/string.c")),
-    Guest("fuzz", "lib/identity.ld", ("lib/start.S", "fuzz/fuzz.c", "fuzz/enter.S", *MMU, "lib/string.c")),
+    Guest("fuzz", "lib/identity.ld", ("lib/start.S", "fuzz/fuzz.c", "fuzz/enter.S", "lib/gicv3.c", *MMU, "lib/string.c")),
     Guest("bench", "lib/identity.ld", ("lib/start.S", *BENCH, "lib/fdt.c", *MMU, *CONSOLE)),
     Guest("hypercall", "lib/identity.ld", ("lib/start.S", "hypercall/hypercall.c", "lib/fdt.c", *CONSOLE)),
     Guest("smp", "lib/identity.ld", ("lib/start.S", *(f"smp/{name}" for name in SMP), "lib/gicv3.c", *MMU, *CONSOLE)),

@@ -9,6 +9,7 @@
 
 #include "fuzz.h"
 
+#include "gicv3.h"
 #include "mmu.h"
 #include "smccc.h"
 
@@ -26,6 +27,7 @@ extern char vectors[], __text_end[];
 
 static struct mailbox *const mailbox = (struct mailbox *)MAILBOX;
 static u64 sctlr; /* as the program wants it: with or without the MMU */
+static u32 version_3; /* of its interrupt controller */
 
 static u64 *table(u64 number)
 {
@@ -59,6 +61,33 @@ static void build_tables(void)
             write_sysreg(name, value);        \
     } while (0)
 
+static void repair_gicv3(u64 number)
+{
+    u32 intid = gicv3_acknowledge();
+    if (intid < GICV3_SPURIOUS)
+        gicv3_end(intid);
+    write_sysreg(icc_pmr_el1, 0xff);
+    write_sysreg(icc_igrpen1_el1, 1);
+    if (number % GIC_EVERY == 0) {
+        mmio_write32(GICD, 2);
+        mmio_write32(GICV3_FRAMES + GICR_IGROUPR0, ~0u);
+        mmio_write32(GICV3_FRAMES + GICR_ISENABLER0, 1u << 27);
+    }
+}
+
+static void repair_gicv2(u64 number)
+{
+    u32 intid = mmio_read32(GICC + GICC_IAR);
+    if (intid < 1020)
+        mmio_write32(GICC + GICC_EOIR, intid);
+    mmio_write32(GICC + GICC_PMR, 0xff);
+    mmio_write32(GICC, 1);
+    if (number % GIC_EVERY == 0) {
+        mmio_write32(GICD, 1);
+        mmio_write32(GICD + GICD_ISENABLER0, 1u << 27);
+    }
+}
+
 /* What the last operation may have broken and the next one needs. */
 static void repair(u64 number)
 {
@@ -72,15 +101,10 @@ static void repair(u64 number)
     REPAIR(vbar_el1, vectors);
     REPAIR(cpacr_el1, 3 << 20);
     isb();
-    u32 intid = mmio_read32(GICC + GICC_IAR);
-    if (intid < 1020)
-        mmio_write32(GICC + GICC_EOIR, intid);
-    mmio_write32(GICC + GICC_PMR, 0xff);
-    mmio_write32(GICC, 1);
-    if (number % GIC_EVERY == 0) {
-        mmio_write32(GICD, 1);
-        mmio_write32(GICD + GICD_ISENABLER0, 1u << 27);
-    }
+    if (version_3)
+        repair_gicv3(number);
+    else
+        repair_gicv2(number);
     write_sysreg(cntv_tval_el0, WATCHDOG);
     write_sysreg(cntv_ctl_el0, 1);
 }
@@ -146,6 +170,7 @@ void next_operation(void)
 void main(void)
 {
     write_sysreg(vbar_el1, vectors);
+    version_3 = gicv3_present();
     build_tables();
     mmu_enable((u64)table(0), (u64)table(0));
     sctlr = read_sysreg(sctlr_el1) & ~(1ul << 19); /* WXN off: the scratch page is written and run */

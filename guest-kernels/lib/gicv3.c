@@ -16,8 +16,6 @@
 
 #define GICR_TYPER 0x00008
 #define GICR_WAKER 0x00014
-#define GICR_IGROUPR0 0x10080
-#define GICR_ISENABLER0 0x10100
 #define TYPER_LAST (1u << 4)
 #define PROCESSOR_SLEEP (1u << 1)
 #define CHILDREN_ASLEEP (1u << 2)

@@ -10,6 +10,8 @@
 #define GICV3_SPURIOUS 1020 /* and above: there is none */
 #define GICV3_FRAMES 0x080a0000ul /* the redistributors */
 #define GICV3_FRAME 0x20000ul
+#define GICR_IGROUPR0 0x10080
+#define GICR_ISENABLER0 0x10100
 
 u32 gicv3_present(void); /* does this CPU have GIC system registers (ID_AA64PFR0_EL1.GIC)? */
 u32 gicv3_cpus(void);    /* redistributors up to the last one */

@@ -25,6 +25,7 @@ RUN_LENGTH = 24
 DELICATE = {"VBAR_EL1", "SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "MAIR_EL1"}
 NAMED = [register for name, register in REGISTERS.items() if name not in DELICATE]
 FRAGILE = [REGISTERS[name] for name in sorted(DELICATE)]
+ICC = [register for name, register in REGISTERS.items() if name.startswith("ICC_") and name.endswith("_EL1")]
 TIMERS = [REGISTERS[f"CNT{kind}_{what}_EL0"] for kind in "PV" for what in ("CTL", "CVAL", "TVAL")]
 MAINTENANCE = [encoding for name, encoding in INSTRUCTIONS.items() if name != "DC ZVA"]
 PSCI = [0x8400_0000 + n for n in (0, 1, 3, 4, 6, 7, 10, 15)] + [0xC400_0000 + n for n in (1, 3, 4, 7, 14)]
@@ -125,6 +126,18 @@ def _system(random: Random) -> int:
     return msr(random.choice(FRAGILE), rt)
 
 
+def _gicv3_word(random: Random) -> int:
+    """A register of its CPU interface, most of which work without an exit."""
+    register, rt = random.choice(ICC), random.randrange(20)
+    return mrs(rt, register) if random.random() < 0.4 else msr(register, rt)
+
+
+def _gicv3_address(random: Random) -> int:
+    """GICD with its routes, and the redistributors up to the one that is not there."""
+    routes = 0x0800_6000 + 8 * random.randrange(1024)
+    return random.choice((0x0800_0000 + random.randrange(0x1_0000), routes, 0x080A_0000 + random.randrange(0x3_0000)))
+
+
 def _call(random: Random) -> int:
     return (0xD400_0000 | random.choice((1, 2, 2, 2, 3, 0x20_0000))) | random.choice((0, 0, 0, random.getrandbits(16))) << 5
 
@@ -156,8 +169,8 @@ def _pstate(random: Random) -> int:
     return random.choice((EL1H, EL1H, EL1H_UNMASKED, EL1H_UNMASKED, EL0, EL1H & ~1)) | random.getrandbits(4) << 28
 
 
-def generate(seed: int, length: int = 10_000) -> Program:
-    """A program of about `length` instructions and edits."""
+def generate(seed: int, length: int = 10_000, gic: int = 2) -> Program:
+    """A program of about `length` instructions and edits. gic: which interrupt controller it knows best."""
     random = Random(seed)
     code = np.zeros(CODE_WORDS, np.uint32)
     operations: list[tuple[int, int, int, int]] = []
@@ -170,8 +183,13 @@ def generate(seed: int, length: int = 10_000) -> Program:
             operations.append((EXECUTE, _word(random), file, pstate))
         else:
             words = [_word(random) or 1 for _ in range(random.randrange(1, RUN_LENGTH))]
+            if gic == 3:
+                words = [_gicv3_word(random) if random.random() < 0.15 else word for word in words]
             code[at : at + len(words)] = words
             operations.append((RUN, 4 * at, file, pstate))
             at += len(words) + 1
-    files = np.array([_file(random) for _ in range(FILES)], np.uint64)
+    contents = [_file(random) for _ in range(FILES)]
+    if gic == 3:
+        contents = [[_gicv3_address(random) if random.random() < 0.1 else each for each in file] for file in contents]
+    files = np.array(contents, np.uint64)
     return Program(operations, code, files, random.random() < 0.7, seed)

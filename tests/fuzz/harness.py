@@ -46,13 +46,14 @@ EVERY = 64  # exits between two looks at what is costly to look at
 
 
 class Arena:
-    """One machine with the fuzz guest (vCPU 0) and a neighbour (vCPU 1)."""
+    """One machine with the fuzz guest (vCPU 0) and a neighbour (vCPU 1). gic: the fuzz guest's, the neighbour has a GICv2."""
 
-    def __init__(self, mmu: str = "minivisor") -> None:
+    def __init__(self, mmu: str = "minivisor", gic: int = 2) -> None:
         self.registers: list[Registers] = []
-        self.hypervisor = Hypervisor(Machine("a", mmu), self._stages, RoundRobin(SLICE), trace=Trace(limit=1 << 16))
+        board = "a" if gic == 2 else "b"
+        self.hypervisor = Hypervisor(Machine(board, mmu), self._stages, RoundRobin(SLICE), trace=Trace(limit=1 << 16))
         image = load_image(guests.path("fuzz"), RAM, MEMORY)
-        self.fuzz = self.hypervisor.add(PersonaSettings("fuzz", memory=MEMORY), image)
+        self.fuzz = self.hypervisor.add(PersonaSettings("fuzz", memory=MEMORY, gic=gic), image)
         self.fuzz.power_off()
         self.neighbour = Neighbour(self.hypervisor)
         self.budget = Budget(self.hypervisor, SLICE)

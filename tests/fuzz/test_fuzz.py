@@ -49,6 +49,17 @@ def test_no_program_breaks_what_must_hold(engine: str, operations: int) -> None:
     assert all(each.checked > seed for each in arena.registers)
 
 
+@pytest.mark.parametrize(("engine", "programs"), [("minivisor", 12 if CI else 1), ("unicorn", 2 if CI else 1)])
+def test_nor_does_one_with_a_gicv3(engine: str, programs: int) -> None:
+    """Its CPU interface, distributor and redistributors, beside a neighbour with a GICv2 on the same core."""
+    arena, length = Arena(engine, gic=3), 10_000 if CI else 2_500
+    for seed in range(programs):
+        arena.run(generate(seed, length, gic=3))
+    assert arena.operations > programs * length * 0.7
+    assert arena.exits > arena.operations // 20 and arena.neighbour.lives > programs // 2
+    assert arena.fuzz.vgic.affinity
+
+
 def test_a_program_is_a_function_of_its_seed_and_its_run_of_both() -> None:
     digests = []
     for _ in range(2):
