@@ -6,6 +6,7 @@ differs. It has no files, no network and no host objects, and it is started when
 
 from __future__ import annotations
 
+import atexit
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -66,6 +67,8 @@ def _engine() -> Any:
 
     engine = MiniRacer()
     engine.eval("globalThis.views = {};" + DRAW)
+    # V8's threads outlive the interpreter otherwise, and a process that drew a picture now and then hangs at its end.
+    atexit.register(engine.close)
     return engine
 
 
