@@ -59,10 +59,17 @@ JIT = os.environ.get("MINIVISOR_JIT", "1") != "0"
 """False when hot sources run interpreted."""
 
 
+ALSO = ("arch/encoding.py",)
+"""Other sources whose constants end up in compiled code."""
+
+
 def _cache_directory() -> str:
     """Where compiled code is kept: per user, keyed by the sources, so that no edit can leave a stale caller behind."""
-    sources = [path.read_bytes() for path in sorted(pathlib.Path(__file__).parent.glob("*.py"))]
-    hot_sources = [source for source in sources if b"minivisor.machine.hot" in source or b"_cache_directory" in source]
+    here = pathlib.Path(__file__).parent
+    files = [*sorted(here.glob("*.py")), *(here.parent / other for other in ALSO)]
+    sources = [path.read_bytes() for path in files]
+    also = sources[-len(ALSO) :]
+    hot_sources = [text for text in sources if b"minivisor.machine.hot" in text or b"_cache_directory" in text or text in also]
     digest = hashlib.blake2b(b"".join(hot_sources), digest_size=8).hexdigest()
     home = os.environ.get("MINIVISOR_CACHE") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = pathlib.Path(home) / "minivisor" / digest
