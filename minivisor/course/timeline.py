@@ -17,6 +17,7 @@ from html import escape
 from minivisor.phone.phone import Phone, parse_duration
 from minivisor.trace.records import NOBODY, Kind
 from minivisor.trace.store import Trace
+from minivisor.trace.usage import ENDS
 
 __all__ = ["Segment", "Timeline", "segments", "who_ran"]
 
@@ -42,16 +43,16 @@ def segments(trace: Trace, since: int = 0, until: int | None = None) -> list[Seg
     last = int(rows["time"].max()) if len(rows) else 0
     end = last if until is None else until
     found: list[Segment] = []
-    vcpu, start, exit_at = NOBODY, 0, 0
-    for time, kind, who, previous in rows[["time", "kind", "vcpu", "number"]].tolist():
+    vcpu, start, exit_at, asleep = NOBODY, 0, 0, False
+    for time, kind, who, previous, outcome in rows[["time", "kind", "vcpu", "number", "outcome"]].tolist():
         if kind == Kind.EXIT:
-            exit_at = time
+            exit_at, asleep = time, outcome in ENDS
         elif kind == Kind.SWITCH:
             if vcpu != NOBODY:
                 found.append(Segment(vcpu, start, time if previous == vcpu else max(exit_at, start)))
-            vcpu, start = who, time
+            vcpu, start, asleep = who, time, False
     if vcpu != NOBODY:
-        found.append(Segment(vcpu, start, max(last, start)))
+        found.append(Segment(vcpu, start, max(last if asleep else max(last, end), start)))
     return [Segment(s.vcpu, max(s.start, since), min(s.end, end)) for s in found if s.end >= since and s.start <= end]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -21,6 +22,7 @@ class Guest:
     """The narrow view of a persona that the reference parts take."""
 
     bus = Bus()
+    trapped_registers: ClassVar[dict[object, object]] = {}
 
     def affinity(self, number: int) -> int | None:
         return 0 if number == 0 else None
