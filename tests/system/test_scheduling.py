@@ -12,6 +12,7 @@ from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.scheduler import FairShare, RoundRobin
 from minivisor.machine.board import Machine
 from minivisor.platform.image import Image
+from minivisor.trace.store import Trace
 from minivisor.trace.usage import Usage, usage
 from tests.conftest import CI
 from tests.system.test_smp import add
@@ -101,7 +102,7 @@ def test_shares_hold_over_ten_seconds_and_follow_the_foreground(weight: int) -> 
 @pytest.mark.parametrize("weight", [1, 3])
 def test_a_storm_of_exits_takes_nothing_from_the_other(storm: str, weight: int) -> None:
     """An exit is charged to who made it: 2.7 us each under the published model, and no more of the core all the same."""
-    hypervisor = Hypervisor(Machine(), cost=cost_model("kvm-arm-2016"))
+    hypervisor = Hypervisor(Machine(), cost=cost_model("kvm-arm-2016"), trace=Trace(limit=4_000_000))
     loop(hypervisor, "compute", weight=weight)
     loop(hypervisor, storm)
     quiet, stormy = between(hypervisor, 20 * MS, (10 * SECOND if CI and (storm, weight) == ("hvc", 3) else 120 * MS))

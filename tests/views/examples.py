@@ -32,7 +32,9 @@ KERNEL = 0xFFFF_FF80_4020_2D80  # where the persona's kernel waits for interrupt
 def crowded(list_registers: int = 1) -> Phone:
     """A persona that is at work on keys when its timer fires: two interrupts at once."""
     phone = Phone(list_registers=list_registers)
-    phone.type("abc", phone.personal, at=10_182_720)
+    for tick in (10_000_000, 20_000_000):  # somewhere in here it fires: a key every few microseconds meets it
+        for at in range(tick, tick + 400_000, 4_000):
+            phone.type("a", phone.personal, at=at)
     phone.run("30ms")
     return phone
 
