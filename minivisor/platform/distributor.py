@@ -15,7 +15,7 @@ There are no Security Extensions: every access sees both groups. Source: IHI 004
 from __future__ import annotations
 
 from minivisor.arch.gic import GICD, GICD_CTLR, GICD_ICPIDR2, GICD_IIDR, GICD_SGIR, GICD_TYPER, SPIS
-from minivisor.platform.gic_banks import IMPLEMENTER_ARM, Bank, banks, byte_of
+from minivisor.platform.gic_banks import IMPLEMENTER_ARM, Frame, banks, constants
 from minivisor.platform.interrupts import INTERRUPTS, Interrupts
 
 __all__ = ["Distributor"]
@@ -23,48 +23,39 @@ __all__ = ["Distributor"]
 GROUPS = int(GICD_CTLR.of(EnableGrp0=1, EnableGrp1=1))
 
 
-class Distributor:
+class Distributor(Frame):
     """GICD of one persona: `read` and `write` as a banked device, over the state in `vgic`."""
 
     def __init__(self, vgic: Interrupts) -> None:
         self.vgic = vgic
-        self._constants: dict[int, int] = {
+        identity: dict[int, int] = {
             GICD.TYPER: int(GICD_TYPER.of(CPUNumber=vgic.cpus - 1, ITLinesNumber=INTERRUPTS // 32 - 1)),
             GICD.IIDR: int(GICD_IIDR.of(ProductID=ord("m"), Implementer=IMPLEMENTER_ARM)),
             GICD.ICPIDR2: int(GICD_ICPIDR2.of(ArchRev=2)),
         }
-        self._banks: list[Bank] = [
-            *banks(vgic, range(INTERRUPTS)),
-            (range(GICD.ITARGETSR, GICD.ITARGETSR + 0x400), self._read_targets, self._write_targets),
-            (range(GICD.CPENDSGIR, GICD.CPENDSGIR + 16), self._read_senders, self._clear_senders),
-            (range(GICD.SPENDSGIR, GICD.SPENDSGIR + 16), self._read_senders, self._set_senders),
-        ]
-
-    def read(self, offset: int, width: int, cpu: int) -> int:
-        """Read `width` bytes at `offset` as vCPU `cpu`. Reserved bytes read as zero."""
-        return int.from_bytes((self._read_byte(offset + n, cpu) for n in range(width)), "little")
+        super().__init__(
+            [
+                *banks(vgic, range(INTERRUPTS)),
+                (range(GICD.ITARGETSR, GICD.ITARGETSR + 0x400), self._read_targets, self._write_targets),
+                (range(GICD.CPENDSGIR, GICD.CPENDSGIR + 16), self._read_senders, self._clear_senders),
+                (range(GICD.SPENDSGIR, GICD.SPENDSGIR + 16), self._read_senders, self._set_senders),
+                (range(GICD.CTLR, GICD.CTLR + 1), self._read_control, self._write_control),
+                *constants(identity),
+            ]
+        )
 
     def write(self, offset: int, width: int, value: int, cpu: int) -> None:
-        """Write `width` bytes at `offset` as vCPU `cpu`. Reserved and read-only bytes ignore it."""
+        """Write `width` bytes at `offset` as vCPU `cpu`; SGIR takes a word or more at once."""
         if offset == GICD.SGIR and width >= 4:
             self._send(GICD_SGIR(value & 0xFFFF_FFFF), cpu)
-            return
-        for n in range(width):
-            self._write_byte(offset + n, value >> 8 * n & 0xFF, cpu)
+        else:
+            super().write(offset, width, value, cpu)
 
-    def _read_byte(self, offset: int, cpu: int) -> int:
-        for offsets, read, _ in self._banks:
-            if offset in offsets:
-                return read(offset - offsets.start, cpu)
-        return self.vgic.enabled if offset == GICD.CTLR else byte_of(self._constants, offset)
+    def _read_control(self, _index: int, _cpu: int) -> int:
+        return self.vgic.enabled
 
-    def _write_byte(self, offset: int, value: int, cpu: int) -> None:
-        for offsets, _, write in self._banks:
-            if offset in offsets:
-                write(offset - offsets.start, value, cpu)
-                return
-        if offset == GICD.CTLR:
-            self.vgic.enabled = value & GROUPS
+    def _write_control(self, _index: int, value: int, _cpu: int) -> None:
+        self.vgic.enabled = value & GROUPS
 
     # TargetListFilter: 0 the list, 1 all but the sender, 2 the sender; 3 is reserved and sends nothing.
     def _send(self, request: GICD_SGIR, cpu: int) -> None:

@@ -24,7 +24,7 @@ from minivisor.arch.gicv3 import (
     GICR_TYPER,
     GICR_WAKER,
 )
-from minivisor.platform.gic_banks import IMPLEMENTER_ARM, Bank, banks, byte_of
+from minivisor.platform.gic_banks import IMPLEMENTER_ARM, Frame, banks, constants, ignore
 from minivisor.platform.interrupts import INTERRUPTS, PRIVATE, Interrupts
 
 __all__ = ["REDISTRIBUTOR", "DistributorV3", "Redistributors"]
@@ -39,41 +39,27 @@ PIDR2 = int(GICD_PIDR2.of(ArchRev=3, JEDEC=1, DES_1=3))
 ASLEEP = int(GICR_WAKER.of(ProcessorSleep=1, ChildrenAsleep=1))
 
 
-class DistributorV3:
+class DistributorV3(Frame):
     """GICD of one persona: `read` and `write` as a banked device, over the state in `vgic`."""
 
     def __init__(self, vgic: Interrupts) -> None:
         self.vgic = vgic
         kind = GICD_TYPER_V3.of(A3V=1, IDbits=9, ITLinesNumber=INTERRUPTS // 32 - 1)
-        self._constants: dict[int, int] = {GICD.TYPER: int(kind), GICD.IIDR: IIDR, GICD_V3.PIDR2: PIDR2}
         routes = range(GICD_V3.IROUTER + 8 * PRIVATE, GICD_V3.IROUTER + 8 * SPIS.stop)
-        self._banks: list[Bank] = [
-            *banks(vgic, range(PRIVATE, INTERRUPTS)),
-            (routes, self._read_route, self._write_route),
-        ]
+        super().__init__(
+            [
+                *banks(vgic, range(PRIVATE, INTERRUPTS)),
+                (routes, self._read_route, self._write_route),
+                (range(GICD.CTLR, GICD.CTLR + 1), self._read_control, self._write_control),
+                *constants({GICD.TYPER: int(kind), GICD.IIDR: IIDR, GICD_V3.PIDR2: PIDR2}),
+            ]
+        )
 
-    def read(self, offset: int, width: int, cpu: int) -> int:
-        """Read `width` bytes at `offset`. Reserved bytes read as zero."""
-        return int.from_bytes((self._read_byte(offset + n, cpu) for n in range(width)), "little")
+    def _read_control(self, _index: int, _cpu: int) -> int:
+        return ALWAYS | self.vgic.enabled
 
-    def write(self, offset: int, width: int, value: int, cpu: int) -> None:
-        """Write `width` bytes at `offset`. Reserved and read-only bytes ignore it."""
-        for n in range(width):
-            self._write_byte(offset + n, value >> 8 * n & 0xFF, cpu)
-
-    def _read_byte(self, offset: int, cpu: int) -> int:
-        for offsets, read, _ in self._banks:
-            if offset in offsets:
-                return read(offset - offsets.start, cpu)
-        return ALWAYS | self.vgic.enabled if offset == GICD.CTLR else byte_of(self._constants, offset)
-
-    def _write_byte(self, offset: int, value: int, cpu: int) -> None:
-        for offsets, _, write in self._banks:
-            if offset in offsets:
-                write(offset - offsets.start, value, cpu)
-                return
-        if offset == GICD.CTLR:
-            self.vgic.enabled = value & GROUPS
+    def _write_control(self, _index: int, value: int, _cpu: int) -> None:
+        self.vgic.enabled = value & GROUPS
 
     # Eight bytes an interrupt, from interrupt id 32.
     def _read_route(self, index: int, cpu: int) -> int:
@@ -95,47 +81,45 @@ class DistributorV3:
         return 1 << number if number < self.vgic.cpus else 0
 
 
-class Redistributors:
-    """GICR of all vCPUs, one behind the other: `read` and `write` as a banked device, over the state in `vgic`."""
+class Redistributors(Frame):
+    """GICR of all vCPUs, one behind the other: `read` and `write` as a banked device, over the state in `vgic`.
+
+    One frame stands for all of them: whose it is follows from the address, and who asks does not matter.
+    """
 
     def __init__(self, vgic: Interrupts) -> None:
         self.vgic = vgic
         self.size = REDISTRIBUTOR * vgic.cpus
-        self._banks = banks(vgic, range(PRIVATE))
-        self._constants = [_constants(number, vgic.cpus) for number in range(vgic.cpus)]
+        self._last = vgic.cpus - 1
+        self._waker = [0] * vgic.cpus  # awake, since no firmware comes before the guest
+        private = [
+            (range(GICR.SGI_BASE + offsets.start, GICR.SGI_BASE + offsets.stop), read, write)
+            for offsets, read, write in banks(vgic, range(PRIVATE))
+        ]
+        super().__init__(
+            [
+                *private,
+                (range(GICR.TYPER, GICR.TYPER + 8), self._read_type, ignore),
+                (range(GICR.WAKER, GICR.WAKER + 1), self._read_waker, self._write_waker),
+                *constants({GICR.IIDR: IIDR, GICD_V3.PIDR2: PIDR2, GICR.SGI_BASE + GICD_V3.PIDR2: PIDR2}),
+            ]
+        )
 
-    def read(self, offset: int, width: int, _cpu: int) -> int:
-        """Read `width` bytes at `offset`, whoever asks. Reserved bytes read as zero."""
-        return int.from_bytes((self._read_byte(*divmod(offset + n, REDISTRIBUTOR)) for n in range(width)), "little")
+    def _read_byte(self, offset: int, cpu: int) -> int:
+        owner, within = divmod(offset, REDISTRIBUTOR)
+        return super()._read_byte(within, owner)
 
-    def write(self, offset: int, width: int, value: int, _cpu: int) -> None:
-        """Write `width` bytes at `offset`, whoever does it. Reserved and read-only bytes ignore it."""
-        for n in range(width):
-            self._write_byte(*divmod(offset + n, REDISTRIBUTOR), value >> 8 * n & 0xFF)
+    def _write_byte(self, offset: int, value: int, cpu: int) -> None:
+        owner, within = divmod(offset, REDISTRIBUTOR)
+        super()._write_byte(within, value, owner)
 
-    def _read_byte(self, owner: int, offset: int) -> int:
-        for offsets, read, _ in self._banks:
-            if offset - GICR.SGI_BASE in offsets:
-                return read(offset - GICR.SGI_BASE - offsets.start, owner)
-        return byte_of(self._constants[owner], offset)
+    def _read_type(self, index: int, owner: int) -> int:
+        kind = GICR_TYPER.of(Affinity_Value=owner, Processor_Number=owner, Last=owner == self._last)
+        return int(kind) >> 8 * index & 0xFF
 
-    def _write_byte(self, owner: int, offset: int, value: int) -> None:
-        for offsets, _, write in self._banks:
-            if offset - GICR.SGI_BASE in offsets:
-                write(offset - GICR.SGI_BASE - offsets.start, value, owner)
-                return
-        if offset == GICR.WAKER:  # whether asleep or not, interrupts are forwarded: each of them would wake the PE
-            self._constants[owner][GICR.WAKER] = ASLEEP if GICR_WAKER.ProcessorSleep.decode(value) else 0
+    def _read_waker(self, _index: int, owner: int) -> int:
+        return self._waker[owner]
 
-
-def _constants(number: int, cpus: int) -> dict[int, int]:
-    """Registers that no write changes, and GICR_WAKER: awake, since no firmware comes before the guest."""
-    kind = int(GICR_TYPER.of(Affinity_Value=number, Processor_Number=number, Last=number == cpus - 1))
-    return {
-        GICR.IIDR: IIDR,
-        GICR.TYPER: kind & 0xFFFF_FFFF,
-        GICR.TYPER + 4: kind >> 32,
-        GICR.WAKER: 0,
-        GICD_V3.PIDR2: PIDR2,
-        GICR.SGI_BASE + GICD_V3.PIDR2: PIDR2,
-    }
+    # Whether asleep or not, interrupts are forwarded: each of them would wake the PE.
+    def _write_waker(self, _index: int, value: int, owner: int) -> None:
+        self._waker[owner] = ASLEEP if GICR_WAKER.ProcessorSleep.decode(value) else 0

@@ -11,9 +11,10 @@
     IPRIORITYR  8 bits         priority, 5 bits kept      as many as a list register holds
     ICFGR       2 bits         bit 1: edge-triggered      SPIs only
 
-Everything is done byte by byte, so that accesses of any width and alignment work. Which interrupts a frame shows is its own
-affair: GICv2's distributor has all of them, GICv3's only the shared ones, a redistributor those of one PE; for all others
-the bits read as zero and ignore writes. Source: IHI 0048B, 4.3; IHI 0069, "GICD_*" and "GICR_*".
+A `Frame` is a list of banks, and everything in it is done byte by byte, so that accesses of any width and alignment work.
+Which interrupts a frame shows is its own affair: GICv2's distributor has all of them, GICv3's only the shared ones, a
+redistributor those of one PE; for all others the bits read as zero and ignore writes. Source: IHI 0048B, 4.3; IHI 0069,
+"GICD_*" and "GICR_*".
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Callable
 from minivisor.arch.gic import GICD, SGIS, SPIS
 from minivisor.platform.interrupts import Interrupt, Interrupts
 
-__all__ = ["IMPLEMENTER_ARM", "Bank", "Read", "Write", "banks", "byte_of"]
+__all__ = ["IMPLEMENTER_ARM", "Bank", "Frame", "Read", "Write", "banks", "constants", "ignore"]
 
 PRIORITY_BITS = 0xF8  # GICH_LR.Priority holds [7:3]
 IMPLEMENTER_ARM = 0x43B
@@ -37,9 +38,45 @@ Bank = tuple[range, Read, Write]
 """Offsets in the frame, and what happens to each byte."""
 
 
-def byte_of(words: dict[int, int], offset: int) -> int:
-    """One byte of 32-bit registers by offset; zero where there is none."""
-    return words.get(offset & ~3, 0) >> 8 * (offset & 3) & 0xFF
+class Frame:
+    """A page of registers: `read` and `write` as a banked device. Bytes in no bank read as zero and ignore writes."""
+
+    def __init__(self, contents: list[Bank]) -> None:
+        self._contents = contents
+
+    def read(self, offset: int, width: int, cpu: int) -> int:
+        """Read `width` bytes at `offset` as vCPU `cpu`."""
+        return int.from_bytes((self._read_byte(offset + n, cpu) for n in range(width)), "little")
+
+    def write(self, offset: int, width: int, value: int, cpu: int) -> None:
+        """Write `width` bytes at `offset` as vCPU `cpu`."""
+        for n in range(width):
+            self._write_byte(offset + n, value >> 8 * n & 0xFF, cpu)
+
+    def _read_byte(self, offset: int, cpu: int) -> int:
+        for offsets, read, _ in self._contents:
+            if offset in offsets:
+                return read(offset - offsets.start, cpu)
+        return 0
+
+    def _write_byte(self, offset: int, value: int, cpu: int) -> None:
+        for offsets, _, write in self._contents:
+            if offset in offsets:
+                write(offset - offsets.start, value, cpu)
+                return
+
+
+def constants(words: dict[int, int]) -> list[Bank]:
+    """Registers of 32 bits that no write changes, by offset."""
+
+    def reading(word: int) -> Read:
+        return lambda index, _cpu: word >> 8 * index & 0xFF
+
+    return [(range(at, at + 4), reading(word), ignore) for at, word in words.items()]
+
+
+def ignore(_index: int, _value: int, _cpu: int) -> None:
+    """The `Write` of a byte that no write changes."""
 
 
 def banks(vgic: Interrupts, shown: range) -> list[Bank]:
