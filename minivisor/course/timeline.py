@@ -1,12 +1,12 @@
 """Who had the core when: a trace as one row of bars for each vCPU, as text and as an inline SVG.
 
 A vCPU has the core from the world switch that brings it in to the one that takes it out; if it went to sleep in
-between, to its last exit, and then nobody has the core until the next switch.
+between, to its last exit, and then nobody has the core until the next switch (`trace.usage.stays`).
 
     personal ██████████████     ██████████████      ██████████████
     Ada                    █████              █████
 
-Everything is read from SWITCH and EXIT records, so a loaded trace draws the same picture as a live one.
+Everything is read from the trace's records, so a loaded trace draws the same picture as a live one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from html import escape
 
 from minivisor.phone.phone import Phone, parse_duration
-from minivisor.trace.records import NOBODY, Kind
 from minivisor.trace.store import Trace
-from minivisor.trace.usage import ENDS
+from minivisor.trace.usage import stays
 
 __all__ = ["Segment", "Timeline", "segments", "who_ran"]
 
@@ -40,20 +39,10 @@ class Segment:
 def segments(trace: Trace, since: int = 0, until: int | None = None) -> list[Segment]:
     """Who had the core between two virtual times in ns, in order. until: the newest record's time unless given."""
     rows = trace.rows()
-    last = int(rows["time"].max()) if len(rows) else 0
+    last = int(rows["time"][-1]) if len(rows) else 0
     end = last if until is None else until
-    found: list[Segment] = []
-    vcpu, start, exit_at, asleep = NOBODY, 0, 0, False
-    for time, kind, who, previous, outcome in rows[["time", "kind", "vcpu", "number", "outcome"]].tolist():
-        if kind == Kind.EXIT:
-            exit_at, asleep = time, outcome in ENDS
-        elif kind == Kind.SWITCH:
-            if vcpu != NOBODY:
-                found.append(Segment(vcpu, start, time if previous == vcpu else max(exit_at, start)))
-            vcpu, start, asleep = who, time, False
-    if vcpu != NOBODY:
-        found.append(Segment(vcpu, start, max(last if asleep else max(last, end), start)))
-    return [Segment(s.vcpu, max(s.start, since), min(s.end, end)) for s in found if s.end >= since and s.start <= end]
+    found = sorted((a, b, vcpu) for vcpu, times in stays(rows, max(last, end)).items() for a, b in times)
+    return [Segment(vcpu, max(a, since), min(b, end)) for a, b, vcpu in found if b >= since and a <= end]
 
 
 class Timeline:

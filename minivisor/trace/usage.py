@@ -111,9 +111,12 @@ def usage(rows: Rows, start: int = 0, end: int | None = None) -> tuple[Usage, ..
     return tuple(_summary(vcpu, lives[vcpu], start, stop) for vcpu in sorted(lives))
 
 
-def stays(rows: Rows) -> dict[int, list[tuple[int, int]]]:
-    """When each vCPU had the core: (from, to) in virtual ns, in order, by vCPU index. rows: from the beginning of the run."""
-    lives = _lives(rows, _last(rows))
+def stays(rows: Rows, until: int | None = None) -> dict[int, list[tuple[int, int]]]:
+    """When each vCPU had the core: (from, to) in virtual ns, in order, by vCPU index. rows: from the beginning of the run.
+
+    until: up to when the last one had it that nothing took it from; the last record's time if None.
+    """
+    lives = _lives(rows, _last(rows) if until is None else until)
     return {
         vcpu: [(a, b) for state, a, b, _ in life.spans if state == "running"] for vcpu, life in sorted(lives.items())
     }
