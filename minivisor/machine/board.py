@@ -10,6 +10,7 @@ personas cannot tell: same images, same trace. `minivisor boards` counts what it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -126,11 +127,17 @@ class Machine:
         self.console = bytearray()
         self.uart = UARTS[self.board.uart](self.console.append)
 
-    def walk(self, va: int, kind: str = "r", el: int | None = None) -> Walk:
-        """How the core would translate `va` now, step by step. kind: "r", "w" or "x". el: 0 or 1, the core's unless given."""
+    def walk(self, va: int, kind: str = "r", el: int | None = None, kept: Mapping[str, int] | None = None) -> Walk:
+        """How `va` is translated now, step by step. kind: "r", "w" or "x". el: 0 or 1, the core's unless given.
+
+        kept: registers by name of a vCPU that is not on the core, VTTBR_EL2 among them. Those of EL2 that are the same for
+        all come from the core; of EL1's, what is not kept is zero.
+        """
         core = self.core
+        here = [name for name in REGISTERS if kept is None or (name not in kept and name.endswith("_EL2"))]
+        registers = {**(kept or {}), **{name: core.read(name) for name in here}}
         now = core.read("PSTATE") >> 2 & 3 if el is None else el
-        return explain(self.memory.words, self.memory.base, va, kind, now, {name: core.read(name) for name in REGISTERS})
+        return explain(self.memory.words, self.memory.base, va, kind, now, registers)
 
     def read_device(self, pa: int) -> int:
         """EL2 reads a 32-bit device register at a physical address. Raises BoardError where there is none."""

@@ -27,8 +27,7 @@ from minivisor.hypervisor.placement import BLOCK
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import FairShare
 from minivisor.machine.board import Machine
-from minivisor.machine.steps import REGISTERS as STEERING
-from minivisor.machine.steps import Walk, explain
+from minivisor.machine.steps import Walk
 from minivisor.phone.screen import compose, picture
 from minivisor.phone.session import Session
 from minivisor.phone.summary import Summary, summarize
@@ -144,14 +143,10 @@ class Phone:
 
         kind: "r", "w" or "x". el: 0 or 1. The registers are the core's when that vCPU is on it, else those kept of it.
         """
-        vcpu, core, memory = (persona or self.foreground).vcpus[cpu], self.machine.core, self.machine.memory
-        registers = {**vcpu.state, "VTTBR_EL2": vcpu.persona.vttbr}
-        kept = vcpu.persona.vttbr, vcpu.state.get("VMPIDR_EL2")
-        on_core = (core.read("VTTBR_EL2"), core.read("VMPIDR_EL2")) == kept
-        for name in STEERING:
-            if on_core or (name not in registers and name.endswith("_EL2")):
-                registers[name] = core.read(name)
-        return explain(memory.words, memory.base, va, kind, el, registers)
+        vcpu, core = (persona or self.foreground).vcpus[cpu], self.machine.core
+        vttbr = vcpu.persona.vttbr
+        on_core = (core.read("VTTBR_EL2"), core.read("VMPIDR_EL2")) == (vttbr, vcpu.state.get("VMPIDR_EL2"))
+        return self.machine.walk(va, kind, el, None if on_core else {**vcpu.state, "VTTBR_EL2": vttbr})
 
     def screen(self) -> np.ndarray:
         """uint8[height, width, 3]: what a person sees now."""
