@@ -16,7 +16,7 @@ import numpy as np
 
 from minivisor.trace.row import DIGEST_BYTES, DTYPE, Rows
 
-__all__ = ["Digest"]
+__all__ = ["Digest", "digest_of"]
 
 
 class Digest:
@@ -45,3 +45,10 @@ class Digest:
             words.update(len(encoded).to_bytes(8, "little") + encoded)
         whole = self._hash.digest() + words.digest() + self._rows.to_bytes(8, "little")
         return hashlib.blake2b(whole, digest_size=16).hexdigest()
+
+
+def digest_of(rows: Rows, texts: Sequence[str]) -> str:
+    """The digest of a trace that holds these rows and texts, and has lost none."""
+    whole = Digest()
+    whole.update(rows)
+    return whole.hexdigest(texts)

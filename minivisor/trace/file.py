@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from minivisor.errors import TraceError, fault
-from minivisor.trace.digest import Digest
+from minivisor.trace.digest import digest_of
 from minivisor.trace.records import COLUMNS, DTYPE, NOBODY, Rows, problem
 
 __all__ = ["MAGIC", "VERSION", "Document", "Metadata", "read", "write"]
@@ -151,9 +151,7 @@ def _unpack(content: bytes, path: Path) -> Document:
     if found:
         raise _wrong(path, found, "records of this version")
     if not document.lost:
-        hashed = Digest()
-        hashed.update(rows)
-        computed = hashed.hexdigest(document.texts)
+        computed = digest_of(rows, document.texts)
         if computed != document.digest:
             raise _wrong(path, f"digest {document.digest}", f"{computed}, that of its records")
     return document

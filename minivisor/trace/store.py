@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 
 from minivisor.trace import file, kinds, records
-from minivisor.trace.digest import Digest
+from minivisor.trace.digest import Digest, digest_of
 from minivisor.trace.file import Document, Metadata
 from minivisor.trace.kinds import PHYSICAL
 from minivisor.trace.records import Kind, Record
@@ -217,9 +217,8 @@ class Trace:
 
     def guest_visible(self) -> str:
         """As `digest`, over the kept records that name no physical address: equal on boards that no guest can tell apart."""
-        rows, visible = self.rows(), Digest()
-        visible.update(rows[~np.isin(rows["kind"], PHYSICAL)])
-        return visible.hexdigest(self.texts)
+        rows = self.rows()
+        return digest_of(rows[~np.isin(rows["kind"], PHYSICAL)], self.texts)
 
     # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -277,9 +276,7 @@ class Trace:
         origin = f"{since} to {'the end' if until is None else until} ns of {self.digest()}"
         metadata = replace(self.metadata, extra={**self.metadata.extra, "cut": origin})
         kept: Rows = rows[inside]
-        covered = Digest()
-        covered.update(kept)
-        return self._sealed_from(Document(metadata, kept, 0, tuple(self.texts), covered.hexdigest(self.texts)))
+        return self._sealed_from(Document(metadata, kept, 0, tuple(self.texts), digest_of(kept, self.texts)))
 
     # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
