@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minivisor.trace.records import Kind
 from minivisor.trace.store import Trace
-from minivisor.views.records import EMBED, Reader, trace_state
-from minivisor.views.view import View
+from minivisor.views.view import TraceView
 
 __all__ = ["ListRegisters"]
 
 
-class ListRegisters(View):
+class ListRegisters(TraceView):
     """The distributor's pending set, the list registers, what was completed; a step is one interrupt's next event.
 
-    list_registers: how many there are; those that the records use unless given.
+    list_registers: how many there are; those that the records use unless given. window: as `TraceView`.
     """
 
     name = "lists"
+    kinds = (Kind.IRQ,)
 
     def __init__(
-        self,
-        trace: Trace,
-        since: int = 0,
-        until: int | None = None,
-        *,
-        list_registers: int = 1,
-        code: Reader | None = None,
-        size: int | None = EMBED,
-        step: int = -1,
+        self, trace: Trace, since: int = 0, until: int | None = None, *, list_registers: int = 1, **window: Any
     ) -> None:
-        state = trace_state(trace, since, until, code, size, (Kind.IRQ,))
-        super().__init__({**state, "list_registers": list_registers}, step)
+        super().__init__(trace, since, until, **window)
+        self.state["list_registers"] = list_registers

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from minivisor.trace.records import Kind
 from minivisor.trace.store import Trace
-from minivisor.views.records import EMBED, Reader, trace_state
-from minivisor.views.view import View
+from minivisor.views.view import TraceView
 
 __all__ = ["PageOwnership"]
 
 
-class PageOwnership(View):
+class PageOwnership(TraceView):
     """Physical memory as a map by owner, with a slider over the changes of stage 2; a step is one change.
 
-    fixed: (PA, size in bytes, owner) of what no persona's stage 2 maps, such as the hypervisor's own memory.
+    fixed: (PA, size in bytes, owner) of what no persona's stage 2 maps, such as the hypervisor's own memory. window: as
+    `TraceView`.
     """
 
     name = "pages"
+    kinds = (Kind.STAGE2,)
 
     def __init__(
         self,
@@ -27,10 +29,7 @@ class PageOwnership(View):
         until: int | None = None,
         *,
         fixed: Sequence[tuple[int, int, str]] = (),
-        code: Reader | None = None,
-        size: int | None = EMBED,
-        step: int = -1,
+        **window: Any,
     ) -> None:
-        state = trace_state(trace, since, until, code, size, (Kind.STAGE2,))
-        held = [{"pa": pa, "size": length, "owner": owner} for pa, length, owner in fixed]
-        super().__init__({**state, "fixed": held}, step)
+        super().__init__(trace, since, until, **window)
+        self.state["fixed"] = [{"pa": pa, "size": length, "owner": owner} for pa, length, owner in fixed]

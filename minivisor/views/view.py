@@ -7,7 +7,7 @@ static page of its own that behaves the same but has nobody to tell. The state n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from importlib.util import find_spec
@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from minivisor.errors import OptionError, fault
+from minivisor.trace.records import Kind
+from minivisor.trace.store import Trace
 from minivisor.views import page, svg
 from minivisor.views.engine import Facts, Frame, drawing, facts
 from minivisor.views.modules import module
+from minivisor.views.records import EMBED, Reader, trace_state
 
-__all__ = ["View"]
+__all__ = ["TraceView", "View"]
 
 WIDTH = 720  # pixels of a frame drawn in Python
 
@@ -120,6 +123,29 @@ class View:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.frame().say}>"
+
+
+class TraceView(View):
+    """A diagram of a trace's records between two virtual times.
+
+    since, until: virtual ns. code: instructions of the guest, for the detail of an exit (`elf_reader`). size: characters
+    that records may take; None keeps all of the window.
+    """
+
+    kinds: ClassVar[Sequence[Kind]] = ()
+    """The kinds of records it is about; all of them if empty."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        since: int = 0,
+        until: int | None = None,
+        *,
+        code: Reader | None = None,
+        size: int | None = EMBED,
+        step: int = -1,
+    ) -> None:
+        super().__init__(trace_state(trace, since, until, code, size, self.kinds), step)
 
 
 def _written(content: str, path: str | Path | None) -> str:
