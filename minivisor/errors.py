@@ -19,6 +19,9 @@ read more. `fault` puts them together, so that no message forgets one of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "BoardError",
     "DeviceTreeError",
@@ -30,6 +33,7 @@ __all__ = [
     "StageError",
     "TraceError",
     "fault",
+    "writing",
 ]
 
 
@@ -82,3 +86,12 @@ def fault(component: str, given: object, expected: str, see: str = "") -> str:
     """
     text = f"{component}: got {given if isinstance(given, str) else repr(given)}, expected {expected}"
     return f"{text} (see {see})" if see else text
+
+
+@contextmanager
+def writing(component: str, file: object) -> Iterator[None]:
+    """While a file is written that the user named: what the host refuses becomes an OptionError. component: as in `fault`."""
+    try:
+        yield
+    except OSError as problem:
+        raise OptionError(fault(component, f"{file} ({problem.strerror})", "a file that can be written")) from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from minivisor.errors import MinivisorError, OptionError, fault
+from minivisor.errors import MinivisorError, OptionError, fault, writing
 
 if TYPE_CHECKING:
     from minivisor.hypervisor.hypervisor import Hypervisor
@@ -110,10 +110,8 @@ def keep(hypervisor: Hypervisor, png: Path | None, trace: Path | None) -> None:
         from minivisor.phone.screen import picture
 
         assert hypervisor.foreground is not None
-        try:
+        with writing("--png", png):
             picture(hypervisor.machine.panel, hypervisor.foreground).save(png, "PNG")
-        except OSError as problem:
-            raise OptionError(fault("--png", f"{png} ({problem.strerror})", "a file that can be written")) from None
     if trace is not None:
         from minivisor.phone.replay import mark_end
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minivisor.commands.options import writable
+from minivisor.errors import writing
 
 if TYPE_CHECKING:
     from minivisor.trace.records import Record
@@ -107,7 +108,8 @@ def export(file: Path, output: Path) -> None:
         return track(records, "exporting", total=len(trace), console=Console(stderr=True), transient=True)
 
     content = exported(trace, progress)
-    _write(output, content)
+    with writing("--output", output):
+        output.write_bytes(content)
     click.echo(f"{output}: {len(trace):,} records, {len(content):,} bytes")
 
 
@@ -115,15 +117,6 @@ def _load(file: Path) -> Trace:
     from minivisor.trace.store import Trace
 
     return Trace.load(file)
-
-
-def _write(output: Path, content: bytes) -> None:
-    from minivisor.errors import OptionError, fault
-
-    try:
-        output.write_bytes(content)
-    except OSError as problem:
-        raise OptionError(fault("--output", f"{output} ({problem.strerror})", "a file that can be written")) from None
 
 
 def _facts(trace: Trace) -> dict[str, Any]:

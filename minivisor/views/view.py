@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from minivisor.errors import OptionError, fault
+from minivisor.errors import writing
 from minivisor.trace.records import Kind
 from minivisor.trace.store import Trace
 from minivisor.views import page, svg
@@ -150,8 +150,6 @@ class TraceView(View):
 
 def _written(content: str, path: str | Path | None) -> str:
     if path is not None:
-        try:
+        with writing("output", path):
             Path(path).write_text(content, encoding="utf-8", newline="\n")
-        except OSError as problem:
-            raise OptionError(fault("output", f"{path} ({problem.strerror})", "a file that can be written")) from None
     return content
