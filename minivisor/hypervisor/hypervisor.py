@@ -284,7 +284,7 @@ class Hypervisor:
         self._running = None
 
     def _run_guest(self, vcpu: VirtualCpu, horizon: int) -> int:
-        if not self._inside:
+        if self._inside is None:
             self.interrupts.enter(vcpu)
         reason = self.core.run(self.clock.horizon(horizon), resume=self._inside is not None)
         self._inside = vcpu

@@ -68,9 +68,8 @@ def new_engine(native_mmu: bool) -> Uc:
     uc.ctl_exits_enabled(True)  # with no exits: otherwise until=0 stops at guest address 0
     uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*SCR_EL3, SCR_RW_HCE_NS))
     uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*HCR_EL2, HCR_RW))
-    uc.reg_write(
-        arm64.UC_ARM64_REG_CP_REG, (*OSLAR_EL1, 0)
-    )  # firmware opens the OS lock; debug exceptions are off otherwise
+    # Firmware opens the OS lock; debug exceptions are off otherwise.
+    uc.reg_write(arm64.UC_ARM64_REG_CP_REG, (*OSLAR_EL1, 0))
     return uc
 
 

@@ -196,12 +196,10 @@ def _settle(core, error):  # type: ignore[no-untyped-def]
         _deliver_fault(core, pc)
     elif error == UC_ERR_FETCH_UNMAPPED:
         enter_el1(core, EC_INSTRUCTION_ABORT, EXTERNAL_ABORT, pc, pc)
-    elif (
-        error == UC_ERR_READ_UNMAPPED or error == UC_ERR_WRITE_UNMAPPED
-    ):  # the engine knows the PA alone: FAR is not valid
-        enter_el1(
-            core, EC_DATA_ABORT, EXTERNAL_ABORT | FNV | (WNR if error == UC_ERR_WRITE_UNMAPPED else ZERO), ZERO, pc
-        )
+    elif error == UC_ERR_READ_UNMAPPED or error == UC_ERR_WRITE_UNMAPPED:
+        # The engine knows the PA alone: FAR is not valid.
+        written = WNR if error == UC_ERR_WRITE_UNMAPPED else ZERO
+        enter_el1(core, EC_DATA_ABORT, EXTERNAL_ABORT | FNV | written, ZERO, pc)
     elif error != ZERO:
         core.reason, core.error = ERROR, error
     core.interrupt = ZERO
@@ -214,7 +212,8 @@ def _attend(core):  # type: ignore[no-untyped-def]
     core.attention = ZERO
     if wanted & ATTEND_FAULT == ZERO:
         return False
-    core.retired -= ONE  # an AT instruction whose walk faulted at stage 2 did not retire, and its block ended right there
+    # An AT instruction whose walk faulted at stage 2 did not retire, and its block ended right there.
+    core.retired -= ONE
     core.block_pc = core.fault_pc
     write_one(core, REG.PC, core.fault_pc)
     _to_el2(core, esr(EC_DATA_ABORT, core.fault_status | S1PTW | CM | WNR), core.fault_va, core.fault_ipa)

@@ -54,9 +54,8 @@ CORE = np.dtype(
                 # context: a buffer for one, or (live) the engine's own registers; ..._at count from there
                 *((name, _u8) for name in ("context", "live", "syndrome_at", "exclusive_at", "pstate_at", "x0_at")),
                 *((name, _u8) for name in ("sp_el0_at", "sp_el1_at", "elr_el1_at", "esr_el1_at", "vbar_el1_at")),
-                *(
-                    (name, _u8) for name in ("invalid_address_at", "batch_ids", "batch_values")
-                ),  # all of reg, then all of cp
+                # batch_...: all of reg, then all of cp
+                *((name, _u8) for name in ("invalid_address_at", "batch_ids", "batch_values")),
                 ("scratch", _u8),
                 ("native_mmu", _u8),  # 1: Unicorn walks; 0: our walk
                 # ── memory: set once ──
@@ -82,9 +81,8 @@ CORE = np.dtype(
                 # ── physical interrupts: one bit an interrupt id, 0..63 ──
                 *((name, _u8) for name in ("lines", "active", "enabled", "signalled")),
                 # ── virtual interface control and list registers (IHI 0048B, chapter 5) ──
-                *(
-                    (name, _u8) for name in ("gich_hcr", "gich_vmcr", "gich_apr", "lr_count")
-                ),  # gich_apr: ICH_AP1R0_EL2 too
+                # gich_apr: ICH_AP1R0_EL2 too
+                *((name, _u8) for name in ("gich_hcr", "gich_vmcr", "gich_apr", "lr_count")),
                 *((name, _u8) for name in ("ich_ap0r", "icc_sre")),  # GICv3 alone (IHI 0069)
                 ("lr", _u8, (LIST_REGISTERS,)),
                 # ── why the run loop returned ──

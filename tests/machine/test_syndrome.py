@@ -38,12 +38,8 @@ WRITEBACK = [
 ]
 UNDESCRIBED = [
     *(0xA940_0000 | 4 << 10 | RN << 5 | RT, 0xA900_0000 | 4 << 10 | RN << 5 | RT, 0x2940_0000 | 4 << 10 | RN << 5 | RT),
-    *(
-        0x3D40_0000 | RN << 5,
-        0x3D80_0000 | RN << 5,
-        0xFD40_0000 | RN << 5,
-        0xFD00_0000 | RN << 5,
-    ),  # LDR, STR of B, Q, D
+    # LDR, STR of B, Q, D
+    *(0x3D40_0000 | RN << 5, 0x3D80_0000 | RN << 5, 0xFD40_0000 | RN << 5, 0xFD00_0000 | RN << 5),
     *(0xAD40_0000 | 4 << 10 | RN << 5, 0x4C40_7000 | RN << 5),  # LDP of Q, LD1
     *(a64.LDXR(RT, RN), 0xC85F_FC00 | RN << 5 | RT, a64.sys("DC ZVA", RN)),  # LDXR, LDAXR
 ]

@@ -107,9 +107,8 @@ def test_floating_point_survives_world_switches(phone):
         persona.name: [line for line in console(persona).splitlines() if " fp " in line] for persona in phone.personas
     }
     assert all(len(lines) >= 2 and all(line.endswith(" ok") for line in lines) for lines in reports.values()), reports
-    assert (
-        reports["personal"][0].split(" fp ")[1] != reports["work"][0].split(" fp ")[1]
-    )  # what one carried, the other would have seen
+    # What one carried, the other would have seen.
+    assert reports["personal"][0].split(" fp ")[1] != reports["work"][0].split(" fp ")[1]
 
 
 def test_a_persona_that_computes_gets_its_share_and_starves_nobody(phone):

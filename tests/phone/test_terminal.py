@@ -71,9 +71,8 @@ def test_everything_is_on_the_screen(phone, size):
             assert words in shown, words
         panel = app.query_one(Panel)
         rows = [row for row in panel._rows if row]
-        assert (
-            len(rows) <= panel.size.height and len(rows) >= min(panel.size.height, 128) - 1
-        )  # the whole panel, as large as fits
+        # The whole panel, as large as fits.
+        assert len(rows) <= panel.size.height and len(rows) >= min(panel.size.height, 128) - 1
         assert all(sum(len(segment.text) for segment in row) <= panel.size.width for row in rows)
 
     view(phone, script, size)

@@ -17,9 +17,8 @@ __all__ = ["Neighbour", "checksum"]
 
 ETHERNET = Struct(">6s6sH")
 ARP = Struct(">HHBBH6s4s6s4s")  # hardware, protocol, their lengths, operation, sender's two addresses, target's two
-IP = Struct(
-    ">BBHHHBBH4s4s"
-)  # version and length, service, total, id, fragment, time to live, protocol, checksum, from, to
+# Version and length, service, total, id, fragment, time to live, protocol, checksum, from, to.
+IP = Struct(">BBHHHBBH4s4s")
 TYPE_ARP, TYPE_IP = 0x0806, 0x0800
 ARP_HEAD, REQUEST, REPLY = (1, TYPE_IP, 6, 4), 1, 2
 VERSION_4, ICMP, TTL = 0x45, 1, 64  # 0x45: IPv4, a header of five words, no options
