@@ -247,7 +247,10 @@ class Tables(Protocol):
 
 
 class Scheduler(Protocol):
-    """Policy only. Returns the index of the vCPU to run and its slice in ns, or None when nobody is runnable."""
+    """Policy only. Returns the index of the vCPU to run and its slice in ns, or None when nobody is runnable.
+
+    If it has an attribute `why`, a few words of a small set, the trace records them with each choice.
+    """
 
     def next(self, now: int, vcpus: Sequence[Vcpu]) -> tuple[int, int] | None: ...
 

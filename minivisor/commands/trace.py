@@ -50,12 +50,14 @@ def info(file: Path, last: int, as_json: bool) -> None:
         json.dump(_facts(trace), sys.stdout, indent=2, ensure_ascii=False)
         click.echo()
         return
+    from minivisor.trace.decisions import decisions
     from minivisor.trace.usage import usage, usage_table
 
     click.echo("\n".join(f"{name:<12} {_shown(value)}" for name, value in _facts(trace).items()))
-    tables = [usage_table(usage(trace.rows()), trace.metadata.name), trace.exits_by_class()]
+    tables = [usage_table(usage(trace.rows()), trace.metadata.name), trace.exits_by_class(), decisions(trace)]
     for table in [*tables, trace.table(last)] if last else tables:
-        click.echo(f"\n{table}")
+        if table.rows:
+            click.echo(f"\n{table}")
 
 
 @command.command()

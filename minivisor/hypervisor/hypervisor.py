@@ -35,7 +35,7 @@ from minivisor.machine.timer import TICK_NS
 from minivisor.platform.image import Image
 from minivisor.platform.virtio.device import Arrival, Device
 from minivisor.stages import Scheduler, Stages
-from minivisor.trace.records import NOBODY, InputEvent, IrqEvent, StopReason, SwitchReason
+from minivisor.trace.records import NOBODY, InputEvent, IrqEvent, PolicyEvent, StopReason, SwitchReason
 from minivisor.trace.store import Metadata, Trace
 
 __all__ = ["HCR_GUEST", "Hypervisor"]
@@ -217,7 +217,8 @@ class Hypervisor:
         if not (0 <= index < len(vcpus) and views[index].runnable and slice_ > 0):
             raise StageError(f"scheduler: next() chose vCPU {index} for {slice_} ns; a runnable one, above 0, was expected")
         slice_ = vcpus[index].slice_within(slice_)
-        self.trace.sched(self.now, index, slice_, sum(view.runnable << view.index for view in views))
+        ready, why = sum(view.runnable << view.index for view in views), str(getattr(self._scheduler, "why", ""))
+        self.trace.sched(self.now, index, slice_, ready, why=why)
         return vcpus[index], slice_
 
     def _switch_to(self, vcpu: VirtualCpu) -> None:
@@ -339,6 +340,8 @@ class Hypervisor:
             if persona.status == "running":
                 arrival.deliver()
                 persona.update_lines()
+            else:
+                self.trace.policy(self.now, persona.vcpus[0].index, PolicyEvent.DROP, "inputs", "it is off", arrival.code)
             self.trace.input(self.now, persona.vcpus[0].index, arrival.event, arrival.code, arrival.position)
         for persona in self.personas:
             self._wake(persona)
@@ -366,6 +369,7 @@ class Hypervisor:
         text = report(core, vcpu.persona.name, words)
         self.log(text.replace("\n", "\r\n"))
         pc, esr, far = (core.read(name) for name in ("PC", "ESR_EL1", "FAR_EL1"))
+        self.trace.policy(self.now, vcpu.index, PolicyEvent.STOP, reason.name.lower().replace("_", " "), words)
         self.trace.stop(self.now, vcpu.index, reason, words, core.retired, pc, esr, far)
         self.put_away()
         vcpu.persona.power_off(text)

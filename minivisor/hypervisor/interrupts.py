@@ -20,6 +20,7 @@ from minivisor.machine.gic import PHYSICAL_TIMER, VIRTUAL_TIMER
 from minivisor.machine.state import WORD
 from minivisor.machine.timer import TICK_NS
 from minivisor.stages import ListRegister
+from minivisor.trace.decisions import spill
 from minivisor.trace.records import IrqEvent
 from minivisor.trace.store import Trace
 
@@ -62,6 +63,8 @@ class Interrupts:
                 self._note(vcpu, IrqEvent.LISTED, register.intid, register.priority, slot)
         for irq in spilled:
             self._note(vcpu, IrqEvent.SPILLED, irq.intid, irq.priority)
+        if spilled:
+            spill(self._trace, self._core.now, vcpu.index, vcpu.persona.stages.flush, self._count, registers, spilled)
 
     def look(self, vcpu: VirtualCpu) -> None:
         """Bring the timer lines up to date: the guest may have silenced a timer since they were last seen, without an exit."""

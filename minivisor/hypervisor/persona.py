@@ -170,7 +170,7 @@ class Persona:
         memory = self.machine.memory
         self.table_log: list[tuple[object, ...]] | None = None if self.machine.table_log is None else []
         self.tables = MemoryTables(memory.bytes, memory.base, pool, TABLE_PAGES, self._tlbi, self.table_log)
-        check = self._ledger.checker(self.owner)
+        check = self._record.guarded(self._ledger.checker(self.owner))
         self.stage2 = Stage2(self.tables, check, self.stages.map_page, self.stages.unmap, self._record.stage2)
         self._ledger.claim(self.owner, self.pa, self.settings.memory)
         self._scrubbed = True  # free pages are: to clear them again would make the host back every one

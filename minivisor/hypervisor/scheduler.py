@@ -35,7 +35,7 @@ class RoundRobin:
 
     def __init__(self, slice: int = SLICE) -> None:
         self._slice = slice
-        self._last = -1
+        self._last, self.why = -1, "the next one in turn"
 
     def next(self, _now: int, vcpus: Sequence[Vcpu]) -> tuple[int, int] | None:
         """The first runnable vCPU after the one chosen last, by index."""
@@ -91,7 +91,7 @@ class FairShare:
     """Shares by weight; `slice` ns at a time, at most `credit` ns for having slept."""
 
     def __init__(self, slice: int = SLICE, credit: int | None = None) -> None:
-        self._slice = slice
+        self._slice, self.why = slice, ""
         self._credit = (slice if credit is None else credit) * SCALE
         self._personas: _Queue[Hashable] = _Queue(self._credit)
         self._inside: dict[Hashable, _Queue[int]] = {}
@@ -106,9 +106,11 @@ class FairShare:
             self._account(persona, members)
         self._seen = {(vcpu.persona, vcpu.index): _Seen(vcpu.consumed, vcpu.since) for vcpu in vcpus}
         ready = {who: [each.index for each in members if each.runnable] for who, members in personas.items()}
-        if not any(ready.values()):
+        wanting = [who for who, members in ready.items() if members]
+        if not wanting:
             return None
-        persona = self._personas.least(who for who, members in ready.items() if members)
+        persona = self._personas.least(wanting)
+        self.why = f"{persona} has advanced least for its weight" if len(wanting) > 1 else "no other persona is ready"
         return self._inside[persona].least(ready[persona]), self._slice
 
     def _account(self, persona: Hashable, members: Sequence[Vcpu]) -> None:

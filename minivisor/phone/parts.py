@@ -34,6 +34,7 @@ from minivisor.stages import Exit, Handler, Outcome, Scheduler, Stages, Vcpu
 __all__ = ["blame", "load_cost_model", "load_handlers", "load_module", "load_scheduler", "stages_with"]
 
 SEE = "minivisor/stages.py"
+LONGEST = 120  # characters of what a policy says of a choice
 HANDLERS = {
     "on_wfi": (EC.WFX,),
     "on_hvc": (EC.HVC64,),
@@ -139,6 +140,11 @@ class CheckedScheduler:
 
     def __init__(self, policy: Scheduler, where: str) -> None:
         self._policy, self._where = policy, where
+
+    @property
+    def why(self) -> str:
+        """What the policy says of its last choice."""
+        return str(getattr(self._policy, "why", ""))[:LONGEST]
 
     def next(self, now: int, vcpus: Any) -> tuple[int, int] | None:
         answer = self._policy.next(now, vcpus)

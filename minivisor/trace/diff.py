@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minivisor.trace import records
+from minivisor.trace.codec import field_names
 from minivisor.trace.records import COLUMNS, Rows
 from minivisor.trace.store import Trace
 from minivisor.trace.table import Table
@@ -83,5 +83,5 @@ def _columns(left: Rows, right: Rows) -> tuple[str, ...]:
     differing = {name for name in COMPARED if left[name][0] != right[name][0]}
     if "kind" in differing:
         return ("kind",)
-    names = records.field_names(int(left["kind"][0]))
+    names = field_names(int(left["kind"][0]))
     return tuple(names.get(column, column) for column in COMPARED if column in differing)

@@ -30,13 +30,14 @@ from typing import Any
 import numpy as np
 
 from minivisor.errors import TraceError, fault
+from minivisor.trace.codec import problem
 from minivisor.trace.digest import digest_of
-from minivisor.trace.records import COLUMNS, DTYPE, NOBODY, Rows, problem
+from minivisor.trace.records import COLUMNS, DTYPE, NOBODY, Rows
 
 __all__ = ["MAGIC", "VERSION", "Document", "Metadata", "read", "write"]
 
 MAGIC = b"\x89MVTRACE"
-VERSION = 1
+VERSION = 2
 PREFIX = Struct("<8sII")
 CHECKSUM = 32
 START = PREFIX.size + CHECKSUM

@@ -12,6 +12,7 @@ __all__ = [
     "IrqEvent",
     "Kind",
     "Outcome",
+    "PolicyEvent",
     "Stage2Event",
     "StopReason",
     "SwitchReason",
@@ -38,10 +39,11 @@ class Kind(IntEnum):
     DEVICE = 14
     WALK = 15
     STEP = 16
+    POLICY = 17
 
 
-PHYSICAL = (Kind.STAGE2, Kind.WALK, Kind.STEP)
-"""Kinds that name physical addresses: these differ from board to board, and no guest can see them."""
+PHYSICAL = (Kind.STAGE2, Kind.WALK, Kind.STEP, Kind.POLICY)
+"""Kinds that name physical addresses, or what EL2 thought: these differ from board to board, and no guest can see them."""
 
 
 class Outcome(IntEnum):
@@ -142,6 +144,15 @@ class DeviceEvent(IntEnum):
 
     READ = 0
     WRITE = 1
+
+
+class PolicyEvent(IntEnum):
+    """What was decided: who waits for a list register, who may not have a page, who is ended, who hears nothing."""
+
+    SPILL = 0
+    REFUSE = 1
+    STOP = 2
+    DROP = 3
 
 
 class WalkAccess(IntEnum):

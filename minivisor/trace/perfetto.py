@@ -2,6 +2,7 @@
 
     personal                       process
       foreground                   since when it has the screen
+      decisions                    an instant for each decision by rule: what, which rule, why
       vcpu 0                       a slice for each stay on the core, an instant for each exit inside
         27 virtual timer           a slice from "put in a list register" to "completed", an instant at "acknowledged"
 
@@ -21,6 +22,7 @@ from minivisor.trace.records import (
     ForegroundRecord,
     IrqEvent,
     IrqRecord,
+    PolicyRecord,
     Record,
     StartRecord,
     StopRecord,
@@ -32,7 +34,7 @@ from minivisor.trace.usage import stays
 __all__ = ["export"]
 
 SEQUENCE = 1  # one writer: all packets belong to one sequence
-SCREEN = "foreground"
+SCREEN, DECISIONS = "foreground", "decisions"
 
 
 def export(trace: Trace, progress: Callable[[Iterable[Record]], Iterable[Record]] = iter) -> bytes:
@@ -119,6 +121,8 @@ class _Writer:
             self._interrupt(record)
         elif isinstance(record, ForegroundRecord):
             self._foreground(record)
+        elif isinstance(record, PolicyRecord):
+            self._decision(record)
         elif isinstance(record, StartRecord | StopRecord):
             name = record.kind.name.lower()
             self._event(self._instant, self.vcpu(record.vcpu), record.time, name, what=self._trace.words(record))
@@ -136,6 +140,12 @@ class _Writer:
             self._event(self._end, track, record.time)
         elif record.event not in (IrqEvent.LISTED, IrqEvent.COMPLETED):
             self._event(self._instant, track, record.time, record.event.name.lower())
+
+    def _decision(self, record: PolicyRecord) -> None:
+        """What a rule decided about a persona: which rule, and why."""
+        texts, persona = self._trace.texts, self._trace.metadata.name(record.vcpu)
+        said = {"rule": texts[record.rule], "why": texts[record.why], "about": f"{record.about:#x}"}
+        self._event(self._instant, self._track(persona, DECISIONS), record.time, record.event.name.lower(), **said)
 
     def _foreground(self, record: ForegroundRecord) -> None:
         """One persona has the screen at a time: the other's slice ends where this one's begins."""

@@ -1,4 +1,4 @@
-"""What happens to one persona besides its exits, as records: changes to its stage 2, TLBIs for it, its devices.
+"""What happens to one persona besides its exits, as records: changes to its stage 2 and refused ones, TLBIs, its devices.
 
 The parts it listens to know nothing of traces: each calls whoever watches it with plain values, nobody unless told.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minivisor.trace.kinds import DeviceEvent, Stage2Event, TlbiEvent
+from minivisor.errors import MinivisorError
+from minivisor.trace.kinds import DeviceEvent, PolicyEvent, Stage2Event, TlbiEvent
 from minivisor.trace.store import Trace
 
 __all__ = ["Recorder"]
@@ -22,6 +23,18 @@ class Recorder:
     def stage2(self, what: str, ipa: int, pa: int, size: int, prot: str) -> None:
         """A change to its stage 2: "map", "unmap" or "protect"."""
         self._trace.stage2(self._now(), self._first(), Stage2Event[what.upper()], ipa, pa, size, prot)
+
+    def guarded(self, check: Callable[[int, int, str], None]) -> Callable[[int, int, str], None]:
+        """`check(pa, size, prot)`, whose refusals are policy decisions about this persona."""
+
+        def checked(pa: int, size: int, prot: str) -> None:
+            try:
+                check(pa, size, prot)
+            except MinivisorError as refusal:
+                self._trace.policy(self._now(), self._first(), PolicyEvent.REFUSE, "page ownership", str(refusal), pa)
+                raise
+
+        return checked
 
     def tlbi(self, ipa: int | None = None) -> None:
         """Translations of its VMID invalidated: all of them, or those that the descriptor of an IPA made."""

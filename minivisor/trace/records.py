@@ -1,17 +1,14 @@
 """What a trace is made of: one row of fixed layout for each exit, world switch, interrupt and decision.
 
 What a shared column means depends on `kind`, and each record class below says so once: a field lives in the column of
-its own name, or in the one its annotation names. Decoding (row to record) and encoding (record to row) follow.
+its own name, or in the one its annotation names; with TEXT it is the number of one of the trace's texts. `codec` reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Annotated, ClassVar, get_args, get_origin, get_type_hints
-
-import numpy as np
+from typing import Annotated, ClassVar
 
 from minivisor.arch.esr import EC_NAMES, FSC_NAMES, describe
 from minivisor.arch.gic import describe_intid
@@ -23,6 +20,7 @@ from minivisor.trace.kinds import (
     IrqEvent,
     Kind,
     Outcome,
+    PolicyEvent,
     Stage2Event,
     StopReason,
     SwitchReason,
@@ -36,6 +34,7 @@ __all__ = [
     "DTYPE",
     "KINDS",
     "NOBODY",
+    "TEXT",
     "DeviceRecord",
     "ExitCause",
     "ExitRecord",
@@ -47,6 +46,8 @@ __all__ = [
     "IrqRecord",
     "Kind",
     "Outcome",
+    "PolicyEvent",
+    "PolicyRecord",
     "PsciRecord",
     "Record",
     "Rows",
@@ -62,13 +63,11 @@ __all__ = [
     "TimerRecord",
     "TlbiRecord",
     "WalkRecord",
-    "decode",
-    "encode",
     "exit_class",
-    "field_names",
-    "problem",
 ]
 from minivisor.trace.row import COLUMNS, DTYPE, NOBODY, Rows
+
+TEXT = "text"
 
 # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -179,11 +178,15 @@ class PsciRecord(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedRecord(Record):
-    """The scheduler chose `vcpu` for `slice` ns; NOBODY when it had nobody to choose. runnable: one bit a vCPU."""
+    """The scheduler chose `vcpu` for `slice` ns; NOBODY when it had nobody to choose. runnable: one bit a vCPU.
+
+    why: number of the trace's text in which the policy says it; empty for a policy that does not say.
+    """
 
     kind: ClassVar[Kind] = Kind.SCHED
     slice: Annotated[int, "value"] = 0
     runnable: Annotated[int, "number"] = 0
+    why: Annotated[int, "argument", TEXT] = 0
 
     def describe(self) -> str:
         ready = [str(vcpu) for vcpu in range(32) if self.runnable >> vcpu & 1]
@@ -236,7 +239,7 @@ class StopRecord(Record):
 
     kind: ClassVar[Kind] = Kind.STOP
     reason: Annotated[StopReason, "detail"] = StopReason.SHUTDOWN
-    text: Annotated[int, "number"] = 0
+    text: Annotated[int, "number", TEXT] = 0
     retired: int = 0
     pc: int = 0
     esr: int = 0
@@ -252,7 +255,7 @@ class Stage2Record(Record):
     ipa: int = 0
     pa: Annotated[int, "value"] = 0
     size: Annotated[int, "argument"] = 0
-    prot: Annotated[int, "number"] = 0
+    prot: Annotated[int, "number", TEXT] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +278,7 @@ class DeviceRecord(Record):
     kind: ClassVar[Kind] = Kind.DEVICE
     event: Annotated[DeviceEvent, "detail"] = DeviceEvent.READ
     width: Annotated[int, "outcome"] = 4
-    device: Annotated[int, "number"] = 0
+    device: Annotated[int, "number", TEXT] = 0
     ipa: int = 0
     value: int = 0
 
@@ -315,11 +318,23 @@ class StepRecord(Record):
     table: Annotated[int, "ipa"] = 0
     wanted: Annotated[int, "far"] = 0
     descriptor: Annotated[int, "value"] = 0
-    why: Annotated[int, "argument"] = 0
+    why: Annotated[int, "argument", TEXT] = 0
 
     def describe(self) -> str:
         where = f"stage {self.stage} level {self.level}, table {self.table:#x}[{self.index}]"
         return f"{where} = {self.descriptor:#018x} for {self.wanted:#x}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRecord(Record):
+    """A rule decided something about `vcpu` or its persona. rule, why: numbers of the trace's texts: which rule, and on what
+    grounds. about: the interrupt that must wait, the IPA that was asked for, what came from outside; 0 for the persona."""
+
+    kind: ClassVar[Kind] = Kind.POLICY
+    event: Annotated[PolicyEvent, "detail"] = PolicyEvent.SPILL
+    rule: Annotated[int, "number", TEXT] = 0
+    why: Annotated[int, "argument", TEXT] = 0
+    about: Annotated[int, "value"] = 0
 
 
 KINDS: dict[int, type[Record]] = {
@@ -327,51 +342,9 @@ KINDS: dict[int, type[Record]] = {
     for cls in (
         ExitRecord, SwitchRecord, IrqRecord, TimerRecord, PsciRecord, SchedRecord, InputRecord, FrameRecord,
         ForegroundRecord, StartRecord, StopRecord, Stage2Record, TlbiRecord, DeviceRecord, WalkRecord, StepRecord,
+        PolicyRecord,
     )
 }  # fmt: skip
-
-TEXTS = (
-    (Kind.STOP, "number"), (Kind.STAGE2, "number"), (Kind.DEVICE, "number"), (Kind.STEP, "argument"),
-)  # fmt: skip
-"""Kinds that refer to a text of the trace, and in which column."""
-
-_INDEX = {name: position for position, name in enumerate(COLUMNS)}
-
-
-def _columns(cls: type[Record]) -> list[tuple[str, int, type[IntEnum] | None]]:
-    """(field, position of its column, its members or None) for each field of a record class."""
-    found = []
-    for name, hint in get_type_hints(cls, include_extras=True).items():
-        if get_origin(hint) is ClassVar:
-            continue
-        kind, column = get_args(hint) if get_origin(hint) is Annotated else (hint, name)
-        found.append((name, _INDEX[column], kind if issubclass(kind, IntEnum) else None))
-    return found
-
-
-_FIELDS = {kind: _columns(cls) for kind, cls in KINDS.items()}
-
-
-def decode(row: Sequence[int]) -> Record:
-    """The record a row holds. row: integers in the order of COLUMNS. ValueError for an unknown kind or member."""
-    kind = row[_INDEX["kind"]]
-    if kind not in KINDS:
-        raise ValueError(f"unknown record kind {kind}")
-    return KINDS[kind](**{name: enum(row[at]) if enum else row[at] for name, at, enum in _FIELDS[kind]})
-
-
-def encode(record: Record) -> tuple[int, ...]:
-    """A record as the integers of a row, in the order of COLUMNS; columns it does not use are 0."""
-    row = [0] * len(COLUMNS)
-    row[_INDEX["kind"]] = record.kind
-    for name, at, _ in _FIELDS[record.kind]:
-        row[at] = int(getattr(record, name))
-    return tuple(row)
-
-
-def field_names(kind: int) -> dict[str, str]:
-    """Column -> what a kind calls the field it keeps there."""
-    return {COLUMNS[at]: name for name, at, _ in _FIELDS[Kind(kind)]}
 
 
 def exit_class(cause: int, esr: int) -> str:
@@ -380,19 +353,3 @@ def exit_class(cause: int, esr: int) -> str:
         return f"Physical {ExitCause(cause).name}"
     ec = esr >> 26 & 0x3F
     return EC_NAMES.get(ec, f"Reserved exception class {ec:#x}")
-
-
-def problem(rows: Rows, texts: int) -> str | None:
-    """What keeps rows from a file from being decoded, or None. texts: how many texts the file has."""
-    unknown = ~np.isin(rows["kind"], list(KINDS))
-    if unknown.any():
-        return f"record {int(unknown.argmax())} of unknown kind {int(rows['kind'][unknown.argmax()])}"
-    for kind, declared in _FIELDS.items():
-        own = rows[rows["kind"] == kind]
-        for name, at, enum in declared:
-            if enum and not np.isin(own[COLUMNS[at]], list(enum)).all():
-                return f"a {Kind(kind).name} record with an unknown {name}"
-    for kind, column in TEXTS:
-        if (rows[rows["kind"] == kind][column] >= texts).any():
-            return f"a {kind.name} record without its text"
-    return None

@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from minivisor.trace import file, kinds, records
+from minivisor.trace import codec, file, kinds, records
 from minivisor.trace.digest import Digest, digest_of
 from minivisor.trace.file import Document, Metadata
 from minivisor.trace.kinds import PHYSICAL
@@ -32,6 +32,7 @@ CHUNK = 4096
 """Records in one chunk: the granule in which the ring forgets."""
 TEXTS = 4096
 """Different texts a trace keeps: a guest that is reset for ever must not fill the host."""
+MORE = "(one of more texts than a trace keeps)"
 
 _EXIT = int(Kind.EXIT)
 
@@ -61,7 +62,7 @@ class Trace:
 
     def append(self, record: Record) -> None:
         """Append any record. The methods below do the same for one kind each, several times faster."""
-        self._row(*records.encode(record))
+        self._row(*codec.encode(record))
 
     def _row(
         self, time: int, kind: int, vcpu: int, outcome: int = 0, detail: int = 0, number: int = 0, retired: int = 0,
@@ -105,7 +106,15 @@ class Trace:
         self._at = at + ROW.size
 
     def switch(
-        self, time: int, vcpu: int, previous: int, reason: int, retired: int = 0, saved: int = 0, loaded: int = 0, host: int = 0
+        self,
+        time: int,
+        vcpu: int,
+        previous: int,
+        reason: int,
+        retired: int = 0,
+        saved: int = 0,
+        loaded: int = 0,
+        host: int = 0,
     ) -> None:
         """A world switch from `previous` to `vcpu` (records.SwitchRecord)."""
         self._row(time, Kind.SWITCH, vcpu, 0, reason, previous, retired, value=saved, argument=loaded, host=host)
@@ -122,9 +131,13 @@ class Trace:
         """A PSCI or SMCCC call (records.PsciRecord)."""
         self._row(time, Kind.PSCI, vcpu, 0, 0, function, far=x1, ipa=x2, value=result, argument=x3, host=host)
 
-    def sched(self, time: int, vcpu: int, slice: int, runnable: int = 0, host: int = 0) -> None:
+    def sched(self, time: int, vcpu: int, slice: int, runnable: int = 0, host: int = 0, why: str = "") -> None:
         """A scheduling decision (records.SchedRecord)."""
-        self._row(time, Kind.SCHED, vcpu, 0, 0, runnable, value=slice, host=host)
+        self._row(time, Kind.SCHED, vcpu, 0, 0, runnable, value=slice, argument=self.text(why), host=host)
+
+    def policy(self, time: int, vcpu: int, event: int, rule: str, why: str, about: int = 0) -> None:
+        """What a rule decided (records.PolicyRecord)."""
+        self._row(time, Kind.POLICY, vcpu, 0, event, self.text(rule), value=about, argument=self.text(why))
 
     def input(self, time: int, vcpu: int, event: int, code: int, position: int = 0) -> None:
         """A key or touch (records.InputRecord)."""
@@ -163,8 +176,8 @@ class Trace:
     def text(self, words: str) -> int:
         """The number of a text that records refer to; the same words have the same number."""
         self._refuse_when_loaded()
-        if len(self.texts) == TEXTS and words not in self._numbers:
-            return TEXTS - 1
+        if len(self.texts) >= TEXTS - 1 and words not in self._numbers:
+            words = MORE
         if words not in self._numbers:
             self._numbers[words] = len(self.texts)
             self.texts.append(words)
@@ -198,14 +211,14 @@ class Trace:
 
     def __iter__(self) -> Iterator[Record]:
         for row in self.rows().tolist():
-            yield records.decode(row)
+            yield codec.decode(row)
 
     def __getitem__(self, index: int) -> Record:
         """One kept record; 0 is the oldest kept, -1 the newest."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"record {index} of {len(self)} kept")
         number = self.total + index if index < 0 else self.lost + index
-        return records.decode(self.rows(number)[0].item())
+        return codec.decode(self.rows(number)[0].item())
 
     def digest(self) -> str:
         """32 hexadecimal digits over every record of the run, kept or lost, and its texts."""
@@ -239,7 +252,7 @@ class Trace:
     def table(self, last: int = 20) -> Table:
         """The newest `last` records in words."""
         first = max(0, self.total - last)
-        decoded = [records.decode(row) for row in self.rows(first).tolist()]
+        decoded = [codec.decode(row) for row in self.rows(first).tolist()]
         rows = tuple(
             (record.time, self.metadata.name(record.vcpu), record.kind.name, self.words(record)) for record in decoded
         )
@@ -256,6 +269,10 @@ class Trace:
         if isinstance(record, records.Stage2Record):
             how = f"IPA {record.ipa:#x} to PA {record.pa:#x}, {record.size:#x} bytes {self.texts[record.prot]}".rstrip()
             return f"{record.event.name.lower()} {how}"
+        if isinstance(record, records.PolicyRecord):
+            return f"{record.event.name.lower()}: {self.texts[record.why]} (rule: {self.texts[record.rule]})"
+        if isinstance(record, records.SchedRecord) and self.texts[record.why]:
+            return f"{record.describe()}: {self.texts[record.why]}"
         if isinstance(record, records.StepRecord):
             return f"{record.describe()}: {self.texts[record.why]}"
         return record.describe()

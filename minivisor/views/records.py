@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
-from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 
 from minivisor.arch.bits import Address, Bits, Register
 from minivisor.arch.esr import EC_NAMES, ESR_EL2, FORMS, describe
 from minivisor.arch.gic import PPIS, describe_intid
-from minivisor.trace.records import KINDS, Kind, Outcome, Record, Rows
+from minivisor.trace.codec import FIELDS
+from minivisor.trace.records import Kind, Outcome, Rows
 from minivisor.trace.store import Trace
 from minivisor.views.packing import pack
 
@@ -68,23 +69,21 @@ def forms(classes: Iterable[int] = FORMS) -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """Names of kinds, of their fields and members, of outcomes, exception classes and interrupts."""
     return {
-        "kinds": {str(int(kind)): {"name": kind.name.lower(), "fields": _fields(KINDS[kind])} for kind in Kind},
+        "kinds": {str(int(kind)): {"name": kind.name.lower(), "fields": _fields(kind)} for kind in Kind},
         "outcomes": [outcome.name.lower() for outcome in Outcome],
         "ec": {str(int(ec)): words for ec, words in EC_NAMES.items()},
         "irq": {str(intid): describe_intid(intid) for intid in PPIS},
     }
 
 
-def _fields(cls: type[Record]) -> list[list[Any]]:
-    """[name, column, names of its members or none] for each field that a kind has of its own."""
-    found = []
-    for name, hint in get_type_hints(cls, include_extras=True).items():
-        if get_origin(hint) is ClassVar or name in ("time", "vcpu", "host"):
-            continue
-        kind, column = get_args(hint) if get_origin(hint) is Annotated else (hint, name)
-        members = {str(int(m)): m.name.lower().replace("_", " ") for m in kind} if issubclass(kind, IntEnum) else None
-        found.append([name, column, members])
-    return found
+def _fields(kind: int) -> list[list[Any]]:
+    """[name, column, names of its members or none, does it number a text] for each field that a kind has of its own."""
+    own = (field for field in FIELDS[kind] if field.name not in ("time", "vcpu", "host"))
+    return [[field.name, field.column, field.members and _members(field.members), field.text] for field in own]
+
+
+def _members(cls: type[IntEnum]) -> dict[str, str]:
+    return {str(int(member)): member.name.lower().replace("_", " ") for member in cls}
 
 
 # ── a window of a trace ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,7 @@ from typing import Any
 from minivisor.arch import descriptors
 from minivisor.arch.esr import ESR_EL2, FSC_NAMES
 from minivisor.trace.file import VERSION
-from minivisor.trace.records import COLUMNS, DTYPE, TEXTS
+from minivisor.trace.records import COLUMNS, DTYPE
 from minivisor.views.engine import facts
 from minivisor.views.modules import script
 from minivisor.views.page import PAGE, json_text, modules
@@ -50,7 +50,6 @@ def viewer() -> str:
 def _known() -> dict[str, Any]:
     """What the page knows of the format, of kinds and of registers."""
     columns = [[name, DTYPE[name].str] for name in COLUMNS]
-    worded = [f"{kind.name.lower()}.{column}" for kind, column in TEXTS]
     registers = {name: described(getattr(descriptors, name)) for name in FORMS}
     state = {
         "esr": described(ESR_EL2),
@@ -63,6 +62,6 @@ def _known() -> dict[str, Any]:
     }
     return {
         "format": {"version": VERSION, "columns": columns},
-        "schema": {**schema(), "worded": worded},
+        "schema": schema(),
         "state": state,
     }

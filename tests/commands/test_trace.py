@@ -9,6 +9,7 @@ import pytest
 
 from minivisor import cli
 from minivisor.commands.trace import DIFFERENT
+from minivisor.trace.records import PolicyEvent
 from minivisor.trace.store import Trace
 from tests.trace.traces import made_up, real_run
 
@@ -26,6 +27,15 @@ def test_info(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trace = real_run()
     assert f"digest       {trace.digest()}" in out and f"records      {len(trace):,}" in out
     assert "share %" in out and str(trace.exits_by_class()) in out and str(trace.table(5)) in out
+
+
+def test_info_tells_decisions_by_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = made_up()
+    trace.policy(80, 1, PolicyEvent.SPILL, "mine", "no room", 27)
+    trace.save(tmp_path / "run.trace")
+    assert cli.run(["trace", "info", str(tmp_path / "run.trace")]) == 0
+    words = capsys.readouterr().out.split("decision", 1)[1].split()
+    assert words[-6:] == ["spill", "work", "mine", "no", "room", "1"]
 
 
 def test_info_as_json(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from minivisor.errors import TraceError
 from minivisor.trace import file, records
-from minivisor.trace.file import Metadata
+from minivisor.trace.file import VERSION, Metadata
 from minivisor.trace.store import CHUNK, Trace
 
 METADATA = Metadata("a", "zero", 7, "minivisor", ("personal", "work"), {"slice": "10 ms"})
@@ -121,9 +121,9 @@ def test_a_file_of_another_kind_or_version(path: Path) -> None:
         refused(path, "which begins with")
     sample().save(path)
     altered = bytearray(path.read_bytes())
-    altered[8] = 2
+    altered[8] = VERSION + 1
     path.write_bytes(altered)
-    refused(path, "got version 2, expected version 1")
+    refused(path, f"got version {VERSION + 1}, expected version {VERSION}")
 
 
 def test_a_truncated_file_at_every_length(path: Path) -> None:

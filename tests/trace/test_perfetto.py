@@ -8,7 +8,7 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace as PerfettoT
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import TrackEvent
 
 from minivisor.trace.perfetto import export
-from minivisor.trace.records import Kind
+from minivisor.trace.records import Kind, PolicyEvent
 from minivisor.trace.store import Trace
 from minivisor.trace.usage import stays
 from tests.trace.traces import made_up, real_run
@@ -66,6 +66,17 @@ def test_a_real_run_has_each_exit_and_each_stay_on_the_core() -> None:
     for track, name in tracks.items():
         if name.startswith("vcpu"):
             assert slices(events, track) == stays(trace.rows())[int(name.split()[1])]
+
+
+def test_a_decision_is_an_instant_with_its_rule_and_reason() -> None:
+    trace = made_up()
+    trace.policy(80, 1, PolicyEvent.SPILL, "mine", "no room", 27)
+    read: Any = PerfettoTrace()
+    read.ParseFromString(export(trace))
+    tracks, events = parsed(trace)
+    assert [tracks[where] for time, _, where, name in events if (time, name) == (80, "spill")] == ["decisions"]
+    (said,) = [packet.track_event for packet in read.packet if packet.timestamp == 80 and packet.track_event.name]
+    assert {a.name: a.string_value for a in said.debug_annotations} == {"rule": "mine", "why": "no room", "about": "0x1b"}
 
 
 def test_nothing_is_left_open() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from minivisor import stages
 from minivisor.arch.esr import EC, EC_NAMES, esr
-from minivisor.trace import records
+from minivisor.trace import codec, records
 from minivisor.trace.records import KINDS, Kind, Record
 from minivisor.trace.row import COLUMNS, DIGEST_BYTES, DTYPE, ROW
 
@@ -23,17 +23,18 @@ def any_record(draw: st.DrawFn) -> Record:
     """A record of any kind with any value its columns can hold."""
     kind = draw(st.sampled_from(sorted(KINDS)))
     values: dict[str, int] = {}
-    for name, at, enum in records._FIELDS[kind]:
-        values[name] = draw(st.sampled_from(list(enum)) if enum else st.integers(0, LIMITS[COLUMNS[at]]))
+    for field in codec.FIELDS[kind]:
+        any_number = st.integers(0, LIMITS[field.column])
+        values[field.name] = draw(st.sampled_from(list(field.members)) if field.members else any_number)
     return KINDS[kind](**values)
 
 
 @given(any_record())
 def test_every_record_survives_a_row(record: Record) -> None:
-    row = records.encode(record)
-    assert records.decode(row) == record
+    row = codec.encode(record)
+    assert codec.decode(row) == record
     packed = np.frombuffer(ROW.pack(*row), DTYPE)
-    assert records.decode(packed[0].item()) == record
+    assert codec.decode(packed[0].item()) == record
     assert record.describe()
     assert "\n" not in record.describe()
 
@@ -46,8 +47,8 @@ def test_the_row_is_one_layout_for_numpy_and_struct() -> None:
 
 
 def test_no_two_fields_of_a_record_share_a_column() -> None:
-    for kind, declared in records._FIELDS.items():
-        columns = [at for _, at, _ in declared]
+    for kind, declared in codec.FIELDS.items():
+        columns = [field.at for field in declared]
         assert len(columns) == len(set(columns)), Kind(kind).name
     assert set(KINDS) == set(Kind)
 
@@ -59,13 +60,13 @@ def test_outcomes_are_those_of_the_seam() -> None:
 
 
 def test_an_unknown_kind_or_member_is_refused() -> None:
-    row = list(records.encode(records.IrqRecord(intid=27)))
+    row = list(codec.encode(records.IrqRecord(intid=27)))
     row[COLUMNS.index("detail")] = 99
     with pytest.raises(ValueError, match="99"):
-        records.decode(row)
+        codec.decode(row)
     row[COLUMNS.index("kind")] = 77
     with pytest.raises(ValueError, match="unknown record kind 77"):
-        records.decode(row)
+        codec.decode(row)
 
 
 def test_words() -> None:

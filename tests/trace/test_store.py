@@ -8,7 +8,7 @@ import time
 import pytest
 
 from minivisor.arch.esr import EC, esr
-from minivisor.trace import kinds, records, store
+from minivisor.trace import codec, kinds, records, store
 from minivisor.trace.file import Metadata
 from minivisor.trace.records import NOBODY, Kind, Outcome, Record
 from minivisor.trace.store import CHUNK, Trace
@@ -34,7 +34,7 @@ def append_one_of_each(trace: Trace) -> None:
     trace.irq(3, 1, r.IrqEvent.LISTED, 27, 0xA0, 2)
     trace.timer(4, 1, r.TimerEvent.ARMED, 27, 5000)
     trace.psci(5, 0, 0xC4000003, 1, 0x4000, 3, (1 << 64) - 2, 99)
-    trace.sched(6, NOBODY, 10_000, 3, 99)
+    trace.sched(6, NOBODY, 10_000, 3, 99, "in turn")
     trace.input(7, 1, r.InputEvent.KEY, 65, 4)
     trace.frame(8, 0, 5, 1 << 63, 99)
     trace.foreground(9, 1, 0)
@@ -43,6 +43,7 @@ def append_one_of_each(trace: Trace) -> None:
     trace.stage2(12, 1, kinds.Stage2Event.PROTECT, 0x4000_0000, 0x8000_0000, 0x20_0000, "rwx")
     trace.tlbi(13, 1, kinds.TlbiEvent.IPA, 2, 0x4000_0000)
     trace.device(14, 0, kinds.DeviceEvent.WRITE, "Pl011", 0x900_0000, 2, 65)
+    trace.policy(15, 1, kinds.PolicyEvent.REFUSE, "ownership", "not its own", 0x8000_0000)
 
 
 def one_of_each() -> list[Record]:
@@ -55,16 +56,17 @@ def one_of_each() -> list[Record]:
         r.IrqRecord(time=3, vcpu=1, event=r.IrqEvent.LISTED, intid=27, priority=0xA0, slot=2),
         r.TimerRecord(time=4, vcpu=1, event=r.TimerEvent.ARMED, intid=27, deadline=5000),
         r.PsciRecord(time=5, vcpu=0, function=0xC4000003, x1=1, x2=0x4000, x3=3, result=(1 << 64) - 2, host=99),
-        r.SchedRecord(time=6, vcpu=NOBODY, slice=10_000, runnable=3, host=99),
+        r.SchedRecord(time=6, vcpu=NOBODY, slice=10_000, runnable=3, host=99, why=0),
         r.InputRecord(time=7, vcpu=1, event=r.InputEvent.KEY, code=65, position=4),
         r.FrameRecord(time=8, vcpu=0, sequence=5, pixels=1 << 63, host=99),
         r.ForegroundRecord(time=9, vcpu=1, previous=0),
         r.StartRecord(time=10, vcpu=0, pc=0x40080000, context=0x40000000),
-        r.StopRecord(time=11, vcpu=0, reason=r.StopReason.SHUTDOWN, text=0, retired=30, pc=0x104, esr=HVC, far=0x8),
+        r.StopRecord(time=11, vcpu=0, reason=r.StopReason.SHUTDOWN, text=1, retired=30, pc=0x104, esr=HVC, far=0x8),
         r.Stage2Record(time=12, vcpu=1, event=kinds.Stage2Event.PROTECT, ipa=0x4000_0000, pa=0x8000_0000, size=0x20_0000,
-                       prot=1),
+                       prot=2),
         r.TlbiRecord(time=13, vcpu=1, event=kinds.TlbiEvent.IPA, vmid=2, ipa=0x4000_0000),
-        r.DeviceRecord(time=14, vcpu=0, event=kinds.DeviceEvent.WRITE, width=2, device=2, ipa=0x900_0000, value=65),
+        r.DeviceRecord(time=14, vcpu=0, event=kinds.DeviceEvent.WRITE, width=2, device=3, ipa=0x900_0000, value=65),
+        r.PolicyRecord(time=15, vcpu=1, event=kinds.PolicyEvent.REFUSE, rule=4, why=5, about=0x8000_0000),
     ]  # fmt: skip
 
 
@@ -73,7 +75,7 @@ def test_each_method_writes_what_its_record_says() -> None:
     expected = one_of_each()
     append_one_of_each(trace)
     assert list(trace) == expected
-    assert trace.texts == ["powered off", "rwx", "Pl011"]
+    assert trace.texts == ["in turn", "powered off", "rwx", "Pl011", "ownership", "not its own"]
     assert {record.kind for record in expected} == set(Kind) - {Kind.WALK, Kind.STEP}
     again = Trace()
     for words in trace.texts:
@@ -84,7 +86,7 @@ def test_each_method_writes_what_its_record_says() -> None:
 
 
 def test_the_digest_sees_every_column_but_the_host_cost() -> None:
-    base = records.encode(records.ExitRecord())
+    base = codec.encode(records.ExitRecord())
     digests = set()
     for at in range(len(base)):
         row = list(base)

@@ -6,7 +6,7 @@ import pytest
 
 from minivisor import guests
 from minivisor.errors import GuestImageError
-from minivisor.trace.records import NOBODY, Kind
+from minivisor.trace.records import NOBODY, Kind, PolicyEvent
 from minivisor.trace.store import Trace
 from minivisor.views import Timeline
 from minivisor.views.code import elf_reader
@@ -55,6 +55,17 @@ def test_another_exception_class_is_another_row() -> None:
     hvc, wfi = Timeline(exits([1, 2])).frame(), Timeline(exits([1, 2], esr=0x06000000)).frame()
     assert "HVC" in hvc.svg and "WFI/WFE" not in hvc.svg
     assert "WFI/WFE" in wfi.svg and "HVC" not in wfi.svg
+
+
+def test_decisions_by_rule_are_rows_below_the_exits() -> None:
+    trace = exits([1, 2])
+    plain = Timeline(trace).frame()
+    trace.policy(3000, 0, PolicyEvent.SPILL, "mine", "no room", 27)
+    view = Timeline(trace, step=3)
+    assert "Policy" not in plain.svg and "Policy: spill 1<" in view.frame().svg and "HVC 2<" in view.frame().svg
+    assert view.frame().say.startswith("2 exits of personal in") and "1 policy decision." in view.frame().say
+    assert "personal: policy decision, spill: no room (rule: mine)" in view.frame().say
+    assert Timeline(trace).step == 1  # the story is still that of the most frequent exit
 
 
 def test_an_empty_trace_is_a_picture_too() -> None:

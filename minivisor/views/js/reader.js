@@ -158,7 +158,7 @@
     const kinds = Object.entries(schema.kinds).map(([number, kind]) => [Number(number), kind]), known = new Map(kinds);
     const narrow = { detail: rows.detail, outcome: rows.outcome, number: rows.number };
     const value = (column, i) => (narrow[column] ? narrow[column][i] : Number(rows[column].at(i)));
-    const checks = new Map(kinds.map(([number, kind]) => [number, kind.fields.filter(([, column, members]) => members || schema.worded.includes(`${kind.name}.${column}`))]));
+    const checks = new Map(kinds.map(([number, kind]) => [number, kind.fields.filter(([, , members, worded]) => members || worded)]));
     for (let i = 0; i < rows.n; i++) {
       const kind = rows.kind[i];
       must(known.has(kind), `a record of unknown kind ${kind}`, "records of this version");

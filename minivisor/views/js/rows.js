@@ -94,10 +94,13 @@ function lastUpTo(rows, record, at = null) {
 const KIND = {};
 const learn = (schema) => Object.entries(schema.kinds).forEach(([number, kind]) => (KIND[kind.name] = Number(number)));
 
+/** Decisions by rule are counted beside exception classes, above all of those. */
+const POLICY = 128;
+const policyName = (schema, event) => schema.kinds[KIND.policy].fields.find(([name]) => name === "event")[2][event];
 const ecOf = (rows, i) => (rows.detail[i] ? 64 + rows.detail[i] : rows.esr.low(i) >>> 26);
 const SHORT = { 0: "Unknown", 1: "WFI/WFE", 7: "FP access", 22: "HVC", 23: "SMC", 24: "System register", 32: "Instruction abort", 36: "Data abort",
   65: "Physical IRQ", 66: "Physical FIQ", 67: "SError" };
-const className = (schema, ec) => SHORT[ec] || schema.ec[ec] || `class ${hex(ec)}`;
+const className = (schema, ec) => (ec >= POLICY ? `Policy: ${policyName(schema, ec - POLICY)}` : SHORT[ec]) || schema.ec[ec] || `class ${hex(ec)}`;
 const personaName = (state, vcpu) => {
   const name = vcpu === 255 ? "nobody" : state.names[vcpu] || `vcpu ${vcpu}`;
   return state.names.filter((other) => other === name).length > 1 ? `${name} vcpu ${vcpu}` : name;
@@ -109,13 +112,13 @@ const field = (rows, column, i) => (column in SMALL || LARGE.has(column) ? BigIn
 /** A record's fields by the names its kind gives them: [[name, words]]. */
 function fieldsOf(state, rows, i) {
   const kind = state.schema.kinds[rows.kind[i]];
-  return kind.fields.map(([name, column, members]) => {
+  return kind.fields.map(([name, column, members, worded]) => {
     const value = field(rows, column, i);
     const member = members && members[Number(value)];
     if (member) return [name, member];
     if (name === "intid") return [name, intidName(state.schema, Number(value))];
     if (name === "previous") return [name, personaName(state, Number(value))];
-    if (name === "text") return [name, state.texts[Number(value)] ?? ""];
+    if (worded) return [name, state.texts[Number(value)] ?? ""];
     if (name === "slice" || name === "deadline") return [name, duration(Number(value))];
     return [name, value > 9n ? hex(value) : String(value)];
   });
@@ -128,6 +131,10 @@ function recordWords(state, rows, i) {
     const ec = ecOf(rows, i), ipa = rows.ipa.at(i), said = state.exits?.[rows.esr.at(i).toString(16)];
     const what = ec < 64 && said ? said : className(schema, ec);
     return `${who}: ${what}${ipa ? `, IPA ${hex(ipa)}` : ""}, PC ${hex(rows.pc.at(i))}: ${schema.outcomes[rows.outcome[i]]}`;
+  }
+  if (kind === "policy") {
+    const { event, rule, why } = Object.fromEntries(fieldsOf(state, rows, i));
+    return `${who}: policy decision, ${event}: ${why} (rule: ${rule})`;
   }
   const told = fieldsOf(state, rows, i).map(([name, value]) => `${name} ${value}`).join(", ");
   return `${who}: ${kind.replace("_", " ")}${told ? `, ${told}` : ""}`;

@@ -110,6 +110,12 @@ function scheduleWords(data) {
   return `${shares || "Nobody ran"} of the core in ${duration(data.to - data.from)}.${late}`;
 }
 
+/** What the policy said of a choice. */
+function whyOf({ state, rows }, i) {
+  const words = state.texts[Number(rows.argument.at(i))];
+  return words ? `: ${words}` : "";
+}
+
 const zoomed = (data, ui) => steady(data, data.at.length ? data.rows.time[data.at[ui.step]] : data.from, ui.zoom || 0);
 
 const view = diagram({
@@ -160,7 +166,7 @@ const view = diagram({
     });
     const bars = data.bars(`${y} ${ui.width}`, data, y + 28, ui.width), i = at[ui.step], who = at.length ? rows.vcpu[i] : 255;
     const ready = at.length ? lanes.filter((vcpu) => (rows.number[i] >> vcpu) & 1).map((vcpu) => personaName(state, vcpu)) : [];
-    const now = at.length ? `At ${duration(rows.time[i])}: ${ready.join(" and ") || "nobody"} ready; ${personaName(state, who)} gets the core for ${duration(Number(rows.value.at(i)))}.` : "";
+    const now = at.length ? `At ${duration(rows.time[i])}: ${ready.join(" and ") || "nobody"} ready; ${personaName(state, who)} gets the core for ${duration(Number(rows.value.at(i)))}${whyOf(data, i)}.` : "";
     const said = `${data.words} ${now}`;
     return {
       svg: svg(ui.width, y + 32 + bars.height, said, body + bars.body),

@@ -1,18 +1,19 @@
 // Exit timeline: why did the guests leave the core, when, and how often? A lane for each vCPU, a row in it for each
 // exception class, a mark for each exit; wide views count exits by pixel, so a million of them cost no more than a few.
 
-/** Classes by how often they come, and each row's class as a small number; 255 for what is no exit. */
+/** Classes by how often they come, then decisions by rule; each row's class as a small number, 255 for what is neither. */
 function classify(rows) {
   const of = new Uint8Array(rows.n).fill(255), counts = new Map(), number = new Map(), order = [];
   for (let i = 0; i < rows.n; i++) {
-    if (rows.kind[i] !== KIND.exit) continue;
-    const ec = ecOf(rows, i);
+    const decision = rows.kind[i] === KIND.policy;
+    if (rows.kind[i] !== KIND.exit && !decision) continue;
+    const ec = decision ? POLICY + rows.detail[i] : ecOf(rows, i);
     let k = number.get(ec);
     if (k === undefined) number.set(ec, (k = order.push(ec) - 1));
     of[i] = k;
     counts.set(k, (counts.get(k) || 0) + 1);
   }
-  const ranked = order.map((ec, k) => ({ ec, k, count: counts.get(k) })).sort((a, b) => b.count - a.count);
+  const ranked = order.map((ec, k) => ({ ec, k, count: counts.get(k) })).sort((a, b) => (a.ec >= POLICY) - (b.ec >= POLICY) || b.count - a.count);
   const rank = Uint8Array.from(order, (_, k) => ranked.findIndex((c) => c.k === k));
   for (let i = 0; i < rows.n; i++) if (of[i] !== 255) of[i] = rank[of[i]];
   return { of, classes: ranked };
@@ -102,8 +103,9 @@ function exitDetail(data, ui) {
 
 function timelineSummary(data) {
   const { rows, state, lanes, classes } = data, names = lanes.map((vcpu) => personaName(state, vcpu)).join(" and ");
-  const total = classes.reduce((sum, c) => sum + c.count, 0), most = classes[0];
-  return total ? `${plural(total, "exit")} of ${names} in ${duration(data.to - data.from)}; ${className(state.schema, most.ec)} is the most frequent with ${count(most.count)}.` : "No exits in this window.";
+  const sum = (wanted) => classes.filter((c) => c.ec >= POLICY === wanted).reduce((all, c) => all + c.count, 0);
+  const total = sum(false), decided = sum(true), most = classes[0], rules = decided ? ` ${plural(decided, "policy decision")}.` : "";
+  return total ? `${plural(total, "exit")} of ${names} in ${duration(data.to - data.from)}; ${className(state.schema, most.ec)} is the most frequent with ${count(most.count)}.${rules}` : `No exits in this window.${rules}`;
 }
 
 const view = diagram({
