@@ -118,7 +118,7 @@ class Dispatch:
             raise StageError(f"stages: outcome 'abort' for exit {exit_.esr:#x}, which has no address; an abort was expected")
         write = WNR if isinstance(exit_, DataAbort) and exit_.write else 0
         kind = "x" if not isinstance(exit_, DataAbort) else "w" if write else "r"
-        self.hypervisor.machine.walk(exit_.far, kind).record(self.trace, self.core.now, vcpu.index)
+        self.hypervisor.machine.record_walk(self.trace, self.core.now, vcpu.index, exit_.far, kind)
         self.core.inject(exit_.ec, EXTERNAL_ABORT | write, exit_.far)
 
     def _serror(self, vcpu: VirtualCpu, _exit: Exit, _outcome: Outcome) -> None:

@@ -23,10 +23,11 @@ from minivisor.machine.gich import INTERFACES
 from minivisor.machine.memory import PAGE_SIZE, PhysicalMemory
 from minivisor.machine.ns16550 import Ns16550
 from minivisor.machine.pl011 import Pl011
-from minivisor.machine.steps import REGISTERS, Walk, explain
+from minivisor.machine.steps import REGISTERS, Walk, explain, record
 
 if TYPE_CHECKING:
     from minivisor.machine.table_log import TableLog
+    from minivisor.trace.store import Trace
 
 __all__ = ["BOARDS", "Board", "Machine", "board"]
 
@@ -138,6 +139,12 @@ class Machine:
         registers = {**(kept or {}), **{name: core.read(name) for name in here}}
         now = core.read("PSTATE") >> 2 & 3 if el is None else el
         return explain(self.memory.words, self.memory.base, va, kind, now, registers)
+
+    def record_walk(self, trace: Trace, time: int, vcpu: int, va: int, kind: str) -> None:
+        """The same as `walk(va, kind).record(trace, time, vcpu)`, for each abort of a guest that does nothing else."""
+        core = self.core
+        memory, el = self.memory, core.read("PSTATE") >> 2 & 3
+        record(trace, time, vcpu, memory.words, memory.base, va, kind, el, core.read_many(REGISTERS))
 
     def read_device(self, pa: int) -> int:
         """EL2 reads a 32-bit device register at a physical address. Raises BoardError where there is none."""

@@ -77,6 +77,14 @@ class Trace:
         )  # fmt: skip
         self._at = at + ROW.size
 
+    def extend(self, rows: bytes) -> None:
+        """Append packed rows, as `trace.row.ROW` has them; the texts that they number are this trace's."""
+        while rows:
+            at = self._next_chunk() if self._at == len(self._buffer) else self._at
+            part = rows[: len(self._buffer) - at]
+            self._buffer[at : at + len(part)] = part
+            self._at, rows = at + len(part), rows[len(part) :]
+
     def _next_chunk(self) -> int:
         """Hash and keep the full chunk, drop the oldest beyond the limit, and start an empty one."""
         self._refuse_when_loaded()
@@ -172,6 +180,17 @@ class Trace:
     def device(self, time: int, vcpu: int, event: int, device: str, ipa: int, width: int, value: int) -> None:
         """A device's register read or written (records.DeviceRecord)."""
         self._row(time, Kind.DEVICE, vcpu, width, event, self.text(device), ipa=ipa, value=value)
+
+    def walk(self, time: int, vcpu: int, access: int, el: int, fsc: int, va: int, ipa: int, pa: int, steps: int) -> None:
+        """A translation that failed, or was asked for (records.WalkRecord); its steps follow."""
+        self._row(time, Kind.WALK, vcpu, el, access, fsc, far=va, ipa=ipa, value=pa, argument=steps)
+
+    def step(
+        self, time: int, vcpu: int, stage: int, level: int, index: int, table: int, wanted: int, descriptor: int, why: str
+    ) -> None:
+        """One descriptor that the walk before it read (records.StepRecord)."""
+        text = self.text(why)
+        self._row(time, Kind.STEP, vcpu, stage, level, index, far=wanted, ipa=table, value=descriptor, argument=text)
 
     def text(self, words: str) -> int:
         """The number of a text that records refer to; the same words have the same number."""

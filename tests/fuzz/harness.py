@@ -26,6 +26,7 @@ from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.hypervisor.stage2 import VTCR
 from minivisor.machine.board import Machine
+from minivisor.machine.state import WORD
 from minivisor.platform.image import load_image
 from minivisor.stages import Handler, Outcome, Stages
 from minivisor.trace.store import Trace
@@ -132,8 +133,8 @@ class Arena:
         """Check what must hold whenever EL2 runs; Violation says what does not."""
         hypervisor, core = self.hypervisor, self.hypervisor.core
         loaded = hypervisor._loaded
-        if loaded is not None and int(core.record.vmid) != loaded.persona.vmid:
-            raise Violation(f"VMID {int(core.record.vmid)} is loaded for {loaded.persona.name}")
+        if loaded is not None and core.words[WORD["vmid"]] != loaded.persona.vmid:
+            raise Violation(f"VMID {core.words[WORD['vmid']]} is loaded for {loaded.persona.name}")
         if not thoroughly:
             return
         expected = {"HCR_EL2": HCR_GUEST, "VTCR_EL2": VTCR, "MDCR_EL2": MDCR_GUEST}

@@ -8,7 +8,9 @@ from collections import Counter
 import pytest
 
 from minivisor.errors import MinivisorError
-from minivisor.machine.steps import LEAF, TABLE, Walk, explain
+from minivisor.machine.steps import LEAF, TABLE, Walk, explain, record
+from minivisor.trace.records import WalkRecord
+from minivisor.trace.store import Trace
 from tests import naive_walk as naive
 from tests.machine.rig import DATA, RAM, S1_RO, SCTLR, Rig
 from tests.machine.walk_cases import RAM as BASE
@@ -73,6 +75,20 @@ def test_the_steps_are_the_descriptors_that_the_oracle_reads(monkeypatch: pytest
         assert walk.pa == wanted if isinstance(wanted, int) else _same(walk, wanted), where
         seen[walk.steps[-1].why if walk.steps else walk.result] += 1
     assert seen[LEAF] > CASES / 4 and len(seen) > 15
+
+
+def test_what_is_recorded_cheaply_is_what_a_walk_records() -> None:
+    arena, rng, seen = Arena(), random.Random(SEED), Counter[str]()
+    cheap, readable = Trace(), Trace()
+    for number in range(CASES):
+        case = generate(rng, arena)
+        registers = {name: int(getattr(case.regime, field)) for name, field in STEERING.items()}
+        record(cheap, number, 1, arena.memory.words, BASE, case.va, case.kind, case.el, registers)
+        explained(case, arena).record(readable, number, 1)
+    assert cheap.digest() == readable.digest() and cheap.texts == readable.texts
+    for row in cheap:
+        seen[type(row).__name__ if isinstance(row, WalkRecord) else readable.texts[getattr(row, "why", 0)]] += 1
+    assert seen["WalkRecord"] == CASES and seen[LEAF] > CASES / 4 and len(seen) > 15
 
 
 def _same(walk: Walk, wanted: Fault) -> bool:
