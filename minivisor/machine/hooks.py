@@ -19,7 +19,7 @@ from minivisor.machine.registers import CP, REG, read_cp, read_one, write_cp, wr
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import is_unprivileged
 from minivisor.machine.timer import read_timer, write_timer
-from minivisor.machine.tlb import MISS, evict_asid, evict_va, insert, lookup
+from minivisor.machine.tlb import BEYOND, MISS, NOTHING, PAGES, evict_asid, evict_va, insert, lookup
 from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, first_stage, translate, untagged
 
 __all__ = [
@@ -148,12 +148,36 @@ def _hit(core, slot, va, kind, el0):  # type: ignore[no-untyped-def]
 
 
 @hot
+def flush_engine_tlb(core):  # type: ignore[no-untyped-def]
+    """Drop Unicorn's own TLB for EL1 and EL0: a changed VTTBR_EL2 does that, and uc_ctl is variadic, so not for here.
+
+    Unicorn's TLBI of a page inside a block mapping leaves the block's other pages behind, so such a TLBI comes here.
+    """
+    core.tagged = ZERO
+    vttbr = core.cp[CP.VTTBR_EL2].val
+    write_cp(core, CP.VTTBR_EL2, vttbr ^ np.uint64(1 << 40))
+    write_cp(core, CP.VTTBR_EL2, vttbr)
+
+
+@hot
+def _remember(core, va, asid, off, pa, leaf, ipa):  # type: ignore[no-untyped-def]
+    """A new entry; when that makes all others go, from Unicorn's TLB as well, which looks its own entry up after a fill."""
+    flushes = core.tlb_flushes
+    slot = insert(core, va, asid, off, pa, leaf, ipa)
+    if core.tlb_flushes != flushes:
+        flush_engine_tlb(core)
+    return slot
+
+
+@hot
 def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
     """Translate one access for the running level: the TLB slot, or MISS with the fault noted in the record."""
     refresh_regime(core)
     el0 = exception_level(read_one(core, REG.PSTATE)) == ZERO
     off = ONE if core.cp[CP.SCTLR_EL1].val & ONE == ZERO else ZERO
-    asid, va = asid_of(core), untagged(va, core.cp[CP.TCR_EL1].val)
+    asid, address = asid_of(core), untagged(va, core.cp[CP.TCR_EL1].val)
+    if address != va:
+        core.tagged, va = ONE, address
     slot = lookup(core, va, asid, off)
     if not el0 and kind != FETCH and off == ZERO:
         differs = slot == MISS or (core.tlb_leaf[slot] ^ (core.tlb_leaf[slot] >> EL0_SHIFT)) & np.uint64(7) != ZERO
@@ -165,7 +189,7 @@ def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
         core.walks += ONE
         pa, leaf, ipa, status, stage, s1ptw = _walk(core, va, kind, ONE if el0 else ZERO)
         if status == ZERO:
-            slot = insert(core, va, asid, off, pa, leaf, ipa)
+            slot = _remember(core, va, asid, off, pa, leaf, ipa)
         else:
             slot = _fault(core, va, kind, status, stage, ipa, s1ptw)
     if slot != MISS and not _backed(core, _output(core, slot, va)):
@@ -200,17 +224,6 @@ def fill(core, va, access, result):  # type: ignore[no-untyped-def]
 def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
     """uc_cb_tlbevent_t."""
     return fill(core_at(user), va, access, result)
-
-
-@hot
-def flush_engine_tlb(core):  # type: ignore[no-untyped-def]
-    """Drop Unicorn's own TLB for EL1 and EL0: a changed VTTBR_EL2 does that, and uc_ctl is variadic, so not for here.
-
-    Unicorn's TLBI of a page inside a block mapping leaves the block's other pages behind, so every TLBI comes here.
-    """
-    vttbr = core.cp[CP.VTTBR_EL2].val
-    write_cp(core, CP.VTTBR_EL2, vttbr ^ np.uint64(1 << 40))
-    write_cp(core, CP.VTTBR_EL2, vttbr)
 
 
 # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -297,21 +310,27 @@ def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
 
 @hot
 def _invalidate(core, crm, op2, value):  # type: ignore[no-untyped-def]
-    """TLBI at EL1, for the loaded VMID (DDI 0487, C5.5): op2 0 all, 1 VA, 2 ASID, 3 VA any ASID, 5 and 7 last level."""
+    """TLBI at EL1, for the loaded VMID (DDI 0487, C5.5): op2 0 all, 1 VA, 2 ASID, 3 VA any ASID, 5 and 7 last level.
+
+    1 when Unicorn's own TLB has nothing left to drop, 0 when its TLBI of that one page is all it takes.
+    """
     asid = value >> np.uint64(48)
     refresh_regime(core)
     if core.cp[CP.TCR_EL1].val & np.uint64(1 << 36) == ZERO:
         asid &= np.uint64(0xFF)
     va = value << np.uint64(12)
     if op2 == ZERO:
-        evict_asid(core, ZERO, ONE)
+        reach = evict_asid(core, ZERO, ONE)
     elif op2 == TWO:
-        evict_asid(core, asid, ZERO)
+        reach = evict_asid(core, asid, ZERO)
     elif op2 == ONE or op2 == np.uint64(5):
-        evict_va(core, va, asid, ZERO)
+        reach = evict_va(core, va, asid, ZERO)
     else:
-        evict_va(core, va, asid, ONE)
-    flush_engine_tlb(core)
+        reach = evict_va(core, va, asid, ONE)
+    if reach == BEYOND or core.tagged != ZERO:
+        flush_engine_tlb(core)
+        reach = NOTHING
+    return np.uint32(0) if reach == PAGES else np.uint32(1)
 
 
 @hot
@@ -369,8 +388,7 @@ def system_instruction(core, encoding):  # type: ignore[no-untyped-def]
     if crn == EIGHT and core.cp[CP.HCR_EL2].val & TTLB != ZERO:
         return np.uint32(0)  # EL2's: Unicorn traps it
     if crn == EIGHT and (crm == THREE or crm == np.uint64(7)) and not unallocated:
-        _invalidate(core, crm, op2, value)
-        return np.uint32(1)
+        return _invalidate(core, crm, op2, value)
     if crn == np.uint64(7) and crm == np.uint64(8) and op2 < FOUR:
         _address_translate(core, op2, value)
         return np.uint32(1)

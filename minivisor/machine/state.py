@@ -99,6 +99,8 @@ CORE = np.dtype(
                 ("moved", _u8),  # bytes of registers between the engine and this record, for EL2
                 # ── the architectural TLB ──
                 ("regime_stale", _u8),
+                ("pieces", _u8),  # 1: some entries are less than their stage-1 descriptor maps
+                ("tagged", _u8),  # 1: Unicorn's own TLB may hold a page under a tagged address
                 *(
                     (name, _u8, (TLB_SETS * TLB_WAYS,))
                     for name in ("tlb_page", "tlb_context", "tlb_leaf", "tlb_pa", "tlb_ipa")

@@ -234,19 +234,6 @@ def test_what_the_engine_caches_is_writable_or_executable_and_never_both() -> No
         assert tuple(result) == (DATA, permissions)
 
 
-def test_a_tlbi_empties_the_engines_own_tlb_whatever_it_names() -> None:
-    """A page inside a block mapping: Unicorn would drop only that page."""
-    rig = Rig()
-    rig.mmu_on()
-    words = [a64.LDR(0, 1), a64.LDR(0, 1), a64.sys("TLBI VAE1", 2), a64.DSB, a64.LDR(0, 1), a64.HVC(1)]
-    rig.start(words, X1=DATA, X2=0x7000_0000 >> 12)
-    fills = int(rig.core.record.fills)
-    walks = int(rig.core.record.walks)
-    assert rig.hvc() == 1
-    assert int(rig.core.record.fills) - fills >= 3  # code, data, data again
-    assert int(rig.core.record.walks) - walks == 1  # but one block holds them all, and the architecture forgot nothing
-
-
 def test_identification_registers_can_be_el2s(rig: Rig) -> None:
     rig.start(
         a64.mrs(2, "MIDR_EL1"), a64.mrs(3, "MPIDR_EL1"), a64.HVC(1), VPIDR_EL2=0x1234_5678, VMPIDR_EL2=0x8000_0003

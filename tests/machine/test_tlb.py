@@ -96,6 +96,70 @@ def test_tlbi_of_one_page_of_a_block_forgets_the_whole_block(rig: Rig) -> None:
     assert [load(rig, BLOCK), load(rig, BLOCK + INSIDE)] == [NEW, NEW + INSIDE]
 
 
+def test_a_tlbi_drops_from_the_engines_tlb_what_it_names_and_no_more() -> None:
+    """A kernel invalidates fifty thousand pages while it boots, most of which no TLB ever held."""
+    rig = marked()
+    lower, _ = rig.mmu_on()
+    for va, level in ((P, 3), (Q, 3), (BLOCK, 2)):
+        rig.map(lower, va, OLD | S1_RW, level)
+    steps = [
+        ([], 2),  # the code, and P
+        ([a64.sys("TLBI VAE1", 4)], 0),  # nobody ever used Q
+        ([a64.LDR(0, 2), a64.sys("TLBI VAE1", 4)], 1),  # now it goes, and it alone
+        ([a64.LDR(0, 2), a64.sys("TLBI VAALE1IS", 5)], 2),  # P goes, Q stays
+        ([a64.LDR(0, 2), a64.sys("TLBI ASIDE1", 31)], 0),  # all entries are global
+        ([a64.LDR(0, 3), a64.sys("TLBI VAE1", 6)], 3),  # a block is many pages of the engine's: the code goes too
+        ([a64.sys("TLBI VMALLE1")], 2),
+    ]
+    registers = {"X1": P, "X2": Q, "X3": BLOCK, "X4": Q >> 12, "X5": P >> 12, "X6": BLOCK >> 12}
+    rig.start(
+        *([*words, a64.DSB, a64.ISB, a64.LDR(0, 1), a64.HVC(1)] for words, _ in steps),
+        **registers,
+    )
+    fills = [int(rig.core.record.fills)]
+    for _step in steps:
+        assert rig.hvc() == 1
+        fills.append(int(rig.core.record.fills))
+    assert np.diff(fills).tolist() == [count for _, count in steps]
+
+
+def test_the_declared_flush_empties_the_engines_tlb_too() -> None:
+    """What is stale must not be seen through what Unicorn still has; while it takes an entry, which it then looks up."""
+    rig = marked()
+    lower, _ = rig.mmu_on()
+    entry = rig.map(lower, P, OLD | S1_RW, 3)
+    rig.map(lower, Q, NEW | S1_RW, 3)
+    rig.start(a64.LDR(10, 1), a64.HVC(1), a64.LDR(11, 2), a64.LDR(12, 1), a64.HVC(2), X1=P, X2=Q)
+    assert rig.hvc() == 1
+    rig.memory.write(entry, NEW | S1_RW | 3)
+    first = int(_set_of(np.uint64(Q >> 12), np.uint64(12)))
+    rig.core.record.tlb_context[first : first + TLB_WAYS] = 0xFF  # of some other VMID: this set is full
+    assert rig.hvc() == 2
+    assert int(rig.core.record.tlb_flushes) == 1
+    assert rig.read("X10", "X11", "X12") == (OLD, NEW, NEW)
+
+
+def test_a_block_whose_stage_2_is_pages_is_forgotten_as_one() -> None:
+    """An entry is as large as the smaller of both stages, a TLBI by VA reaches all that came from one stage-1 descriptor.
+
+    Unicorn's own MMU leaves the other pages behind: not on "unicorn".
+    """
+    rig = marked()
+    lower, _ = rig.mmu_on()
+    entry = rig.map(lower, BLOCK, OLD | S1_RW, 2)
+    where = rig.map(rig.stage2, OLD, 0, 2)
+    rig.memory.write(where, rig.table() | 3)
+    for page in (OLD, OLD + INSIDE):
+        rig.map(rig.stage2, page, page | S2_RWX, 3)
+    rig.core.tlbi_all()
+    words = [a64.LDR(10, 1), a64.LDR(11, 2), a64.HVC(1), a64.sys("TLBI VAE1", 4), a64.DSB, a64.ISB]
+    rig.start(words, a64.LDR(12, 1), a64.LDR(13, 2), a64.HVC(2), X1=BLOCK, X2=BLOCK + INSIDE, X4=BLOCK >> 12)
+    assert rig.hvc() == 1
+    rig.memory.write(entry, NEW | S1_RW | 1)
+    assert rig.hvc() == 2
+    assert rig.read("X10", "X11", "X12", "X13") == (OLD, OLD + INSIDE, NEW, NEW + INSIDE)
+
+
 ENTRIES = {"P1": (P, 1), "P2": (P, 2), "Q1": (Q, 1), "G": (G, 1), "block 1": (BLOCK + INSIDE, 1)}
 OPERANDS = {"": 0, "P1": 1 << 48 | P >> 12, "P2": 2 << 48 | P >> 12, "G, ASID 2": 2 << 48 | G >> 12}
 OPERANDS |= {"ASID 1": 1 << 48, "block 1": 1 << 48 | BLOCK >> 12, "P, ASID 7": 7 << 48 | P >> 12}
@@ -324,6 +388,18 @@ def test_tlbi_by_ipa_finds_the_page_under_any_virtual_address() -> None:
     assert load(rig, P) == OLD
     rig.core.tlbi_ipa(OLD)
     assert load(rig, P) == NEW
+
+
+def test_tlbi_by_ipa_forgets_every_page_that_came_from_the_block() -> None:
+    """Stage 1 is pages, stage 2 a block: EL2 changes one descriptor and names any address in it."""
+    rig = marked()
+    lower, _ = rig.mmu_on()
+    rig.map(lower, P, OLD | S1_RW, 3)
+    rig.map(lower, Q, OLD + INSIDE | S1_RW, 3)
+    assert [load(rig, P), load(rig, Q)] == [OLD, OLD + INSIDE]
+    rig.map(rig.stage2, OLD, NEW | S2_RWX, 2)
+    rig.core.tlbi_ipa(OLD + 0x5000)
+    assert [load(rig, P), load(rig, Q)] == [NEW, NEW + INSIDE]
 
 
 # ── capacity ─────────────────────────────────────────────────────────────────────────────────────────────────────────
