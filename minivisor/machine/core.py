@@ -19,7 +19,7 @@ from minivisor.arch.encoding import REGISTERS
 from minivisor.errors import EngineError
 from minivisor.machine import breakpoints, engine, hot
 from minivisor.machine.gicv import read_gicv, write_gicv
-from minivisor.machine.hooks import count_block, fill_tlb, peek, read_system, system, take, write_system
+from minivisor.machine.hooks import count_block, fill_tlb, never, peek, read_system, system, take, write_system
 from minivisor.machine.invalidate import CODE_STALE_AT, STALE_COUNT_AT, Invalidation
 from minivisor.machine.live import live_context
 from minivisor.machine.memory import PhysicalMemory
@@ -165,6 +165,7 @@ class Core(Invalidation):
         user, self.hooks = int(self._address), dict[str, int]()
         if self.mmu == "minivisor":
             self.hooks["fill_tlb"] = engine.add_hook(self.uc, const.UC_HOOK_TLB_FILL, fill_tlb.address, user)
+            engine.spare_kernel_code(self.uc, never.address)
         engine.add_hook(self.uc, const.UC_HOOK_BLOCK, count_block.address, user)
         engine.add_hook(self.uc, const.UC_HOOK_INTR, take.address, user)
         for name, instruction, hook in (

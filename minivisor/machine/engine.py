@@ -31,6 +31,7 @@ __all__ = [
     "new_engine",
     "offsets",
     "replace_hook",
+    "spare_kernel_code",
 ]
 
 TCG_BUFFER = 32 << 20
@@ -88,13 +89,19 @@ def _check(status: int, what: str) -> None:
         raise EngineError(f"engine: {what} failed with {UcError(status)}; Unicorn 2.1.4 was expected")
 
 
-def add_hook(uc: Uc, kind: int, callback: int, user: int, *instruction: int) -> int:
-    """Register a compiled callback for every address; a handle. kind: UC_HOOK_*; instruction: for UC_HOOK_INSN."""
+EVERYWHERE = 1, 0  # begin above end: no bounds
+UPPER_HALF = 0xFFFF_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF
+
+
+def add_hook(
+    uc: Uc, kind: int, callback: int, user: int, *instruction: int, where: tuple[int, int] = EVERYWHERE
+) -> int:
+    """Register a compiled callback; a handle. kind: UC_HOOK_*; instruction: for UC_HOOK_INSN; where: first, last address."""
     hook = ctypes.c_size_t()
     extra = [ctypes.c_int(number) for number in instruction]
-    everywhere = ctypes.c_uint64(1), ctypes.c_uint64(0)  # begin above end: no bounds
+    bounds = [ctypes.c_uint64(address) for address in where]
     pointers = ctypes.c_void_p(callback), ctypes.c_void_p(user)
-    status = uclib.uc_hook_add(uc._uch, ctypes.byref(hook), kind, *pointers, *everywhere, *extra)
+    status = uclib.uc_hook_add(uc._uch, ctypes.byref(hook), kind, *pointers, *bounds, *extra)
     _check(status, "uc_hook_add")
     return int(hook.value)
 
@@ -103,6 +110,18 @@ def replace_hook(uc: Uc, old: int, kind: int, callback: int, user: int, *instruc
     """Put another callback in a hook's place; of one instruction Unicorn calls the first hook alone."""
     _check(uclib.uc_hook_del(uc._uch, ctypes.c_size_t(old)), "uc_hook_del")
     add_hook(uc, kind, callback, user, *instruction)
+
+
+def spare_kernel_code(uc: Uc, callback: int) -> None:
+    """Translate code of the upper half without a search for entries of its page that stores go through. W^X entries only.
+
+    Behind each block it translates, Unicorn looks through the TLBs of twelve translation regimes for such an entry, unless a
+    memory hook is there for the block's address: a twelfth of a Linux boot. Code never runs from an entry of ours that stores
+    go through, so there is nothing to find, except in the TLB of the other level, EL0's or EL1's, if that stored to the page
+    before; and for code that somebody else stored there is IC IVAU (`code_pages`). This hook is for *physical* addresses of the
+    upper half, which do not exist: nothing ever calls it.
+    """
+    add_hook(uc, const.UC_HOOK_MEM_FETCH_PROT, callback, 0, where=UPPER_HALF)
 
 
 def map_memory(uc: Uc, base: int, memory: np.ndarray) -> None:

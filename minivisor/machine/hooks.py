@@ -28,6 +28,7 @@ __all__ = [
     "fill",
     "fill_tlb",
     "flush_engine_tlb",
+    "never",
     "peek",
     "read_system",
     "refresh_regime",
@@ -145,6 +146,12 @@ def _hit(core, slot, va, kind, el0):  # type: ignore[no-untyped-def]
         ipa = core.tlb_ipa[slot] | (va & ((ONE << shift) - ONE))
         return _fault(core, va, kind, PERMISSION + ((leaf >> np.uint64(26)) & THREE), TWO, ipa, ZERO)
     return slot
+
+
+@callback("u32", "u64", "u32", "u64", "u32", "u64", "u64")
+def never(uc, access, address, size, value, user):  # type: ignore[no-untyped-def]
+    """uc_cb_eventmem_t, for `engine.spare_kernel_code`."""
+    return np.uint32(0)
 
 
 @hot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from minivisor.errors import EngineError
 from minivisor.machine import engine
 from minivisor.machine.state import CP_NAMES
 from tests.machine import a64
-from tests.machine.rig import EL0T, EL1H
+from tests.machine.rig import AF, EL0T, EL1H, RAM, Rig
 
 BASE = 0x1_0000
 SPSR = (4, 0, 3, 0, 0)  # SPSR_EL1 as crn, crm, op0, op1, op2
@@ -159,3 +160,21 @@ def test_a_stop_from_outside_may_repeat_a_load_that_overwrote_its_address() -> N
     raw.run()
     assert raw.read("X9") == 0x1234
     assert raw.read("PC") == BASE
+
+
+def test_code_of_the_upper_half_is_translated_without_a_search_of_twelve_tlbs() -> None:
+    """Half the price of a new block (5 of 11 µs); where a hook no longer spares it, `engine.spare_kernel_code` can go."""
+
+    def seconds(upper: bool) -> float:
+        rig, code, blocks = Rig(), RAM + 0x20_0000, 4000
+        _, kernel = rig.mmu_on()
+        va = 0xFFFF_FF80_0000_0000 | code if upper else code
+        rig.map(kernel, va & 0x7F_FFFF_FFFF, code | AF | 1 << 7, 2)
+        rig.load([a64.NOP, a64.B(4)] * blocks + [a64.HVC(9)], code)
+        rig.start(a64.BR(1), X1=va)
+        started = time.thread_time()
+        assert rig.hvc() == 9
+        return time.thread_time() - started
+
+    pairs = [(seconds(True), seconds(False)) for _ in range(5)]
+    assert min(upper for upper, _ in pairs) < 0.8 * min(lower for _, lower in pairs)
