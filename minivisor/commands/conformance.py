@@ -43,7 +43,9 @@ Exit status: 0 when each test passed or skipped itself, 1 when one did not, 2 fo
               help="Cut a test after so much virtual time.")  # fmt: skip
 @click.option("--smp", "cpus", type=click.IntRange(1, 8), default=4, metavar="N", show_default=True,
               help="Virtual CPUs at most; a test may ask for fewer.")  # fmt: skip
-@click.option("--cost-model", default="polling", metavar="MODEL", show_default=True, help="zero, kvm-arm-2016 or polling.")
+@click.option(
+    "--cost-model", default="polling", metavar="MODEL", show_default=True, help="zero, kvm-arm-2016 or polling."
+)
 @click.option("--mmu", type=click.Choice(["minivisor", "unicorn"]), default="minivisor", show_default=True,
               help="minivisor (the walk you can read) or unicorn (the engine's own).")  # fmt: skip
 @click.option("--console", is_flag=True, help="Show what each test prints, too.")
@@ -73,7 +75,12 @@ def command(context: click.Context, /, folder: Path, only: str, duration: str, c
             if console:
                 click.echo(results[-1].console)
     counts = Counter(result.verdict for result in results)
-    summary = {"cost_model": cost_model, "mmu": mmu, "verdicts": dict(counts), "tests": [asdict(result) for result in results]}
+    summary = {
+        "cost_model": cost_model,
+        "mmu": mmu,
+        "verdicts": dict(counts),
+        "tests": [asdict(result) for result in results],
+    }
     click.echo(json.dumps(summary, indent=2) if as_json else _summary(counts, cost_model, mmu))
     context.exit(0 if all(result.verdict in GOOD for result in results) else 1)
 

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from minivisor.errors import OptionError, fault
+
 if TYPE_CHECKING:
+    from minivisor.phone.session import Step
     from minivisor.platform.virtio.device import Device
 
-__all__ = ["attached", "device_options"]
+__all__ = ["attached", "device_options", "input_devices", "input_options", "input_steps"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -27,13 +30,43 @@ def device_options(command: Command) -> Command:
                      help="A disk; may be given again. The file keeps its size, and is locked meanwhile."),
         click.option("--net", is_flag=True, help="A network card; on the wire 10.0.2.2 answers ARP and ping."),
         click.option("--rng", is_flag=True, help="A source of noise, the same for the same --seed."),
-        click.option("--input", "input_devices", is_flag=True, help="A keyboard and a touch screen."),
         click.option("--console", type=click.Choice(["uart", "virtio"]), default="uart", show_default=True,
                      help="Which of the guest's consoles gets the keys; what it prints on either is shown."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def input_options(command: Command) -> Command:
+    """Options about keys and fingers."""
+    options = [
+        click.option("--input", "input_devices", is_flag=True, help="A virtio keyboard and touch screen for the guest."),
+        click.option("--tap", "taps", multiple=True, metavar="X,Y[@TIME]",
+                     help="Tap on the panel at a virtual time; the strip on top switches."),
+        click.option("--press", "presses", multiple=True, metavar="TEXT[@TIME]",
+                     help="Press the keys of a text on the virtio keyboard at a virtual time."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def input_steps(options: dict[str, Any]) -> list[Step]:
+    """What --tap and --press ask for."""
+    from minivisor.phone.session import parse_press, parse_tap
+
+    if options["presses"] and not options["input_devices"]:
+        raise OptionError(fault("--press", options["presses"][0], "--input too: there is no keyboard otherwise"))
+    return [*map(parse_tap, options["taps"]), *map(parse_press, options["presses"])]
+
+
+def input_devices(options: dict[str, Any]) -> list[Device]:
+    """A keyboard and a touch screen, where wanted."""
+    from minivisor.hypervisor.persona import FRAMEBUFFER
+    from minivisor.platform.virtio.input import Keyboard, Touch
+
+    return [Keyboard(), Touch(FRAMEBUFFER.width, FRAMEBUFFER.height)] if options["input_devices"] else []
 
 
 @contextmanager
@@ -49,12 +82,10 @@ def attached(options: dict[str, Any], name: str) -> Iterator[list[Device]]:
 
 
 def _open(devices: list[Device], options: dict[str, Any], name: str) -> None:
-    from minivisor.hypervisor.persona import FRAMEBUFFER
     from minivisor.platform.virtio.block import Block
     from minivisor.platform.virtio.console import Console
     from minivisor.platform.virtio.disk import open_disk
     from minivisor.platform.virtio.entropy import Entropy
-    from minivisor.platform.virtio.input import Keyboard, Touch
     from minivisor.platform.virtio.neighbour import Neighbour
     from minivisor.platform.virtio.net import Net
     from minivisor.platform.virtio.switch import Switch
@@ -67,7 +98,6 @@ def _open(devices: list[Device], options: dict[str, Any], name: str) -> None:
         Neighbour(switch)
     if options["rng"]:
         devices.append(Entropy(options["seed"], name))
-    if options["input_devices"]:
-        devices += [Keyboard(), Touch(FRAMEBUFFER.width, FRAMEBUFFER.height)]
+    devices += input_devices(options)
     if options["console"] == "virtio":
         devices.append(Console())

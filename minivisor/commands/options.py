@@ -18,9 +18,24 @@ from minivisor.errors import MinivisorError, OptionError, fault, writing
 
 if TYPE_CHECKING:
     from minivisor.hypervisor.hypervisor import Hypervisor
+    from minivisor.phone.replay import Replay
     from minivisor.phone.summary import Summary
 
-__all__ = ["keep", "machine_options", "output_options", "own_parts", "parts", "report", "writable"]
+__all__ = [
+    "DIFFERENT",
+    "compare",
+    "keep",
+    "machine_options",
+    "note_setup",
+    "output_options",
+    "own_parts",
+    "parts",
+    "recorded",
+    "report",
+    "writable",
+]
+
+DIFFERENT = 1  # exit status of a replay that was another run
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,6 +73,12 @@ def output_options(command: Command) -> Command:
     options = [
         click.option("--png", type=path, metavar="FILE", help="Save the picture of the screen at the end."),
         click.option("--trace", type=path, metavar="FILE", help="Save the trace: every exit, switch and interrupt."),
+        click.option(
+            "--replay",
+            type=path,
+            metavar="TRACE",
+            help="Run again what --trace saved, with the same options and files, and compare.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout, and nothing else there."),
     ]
     return _apply(options, command)
@@ -117,6 +138,33 @@ def keep(hypervisor: Hypervisor, png: Path | None, trace: Path | None) -> None:
 
         mark_end(hypervisor.trace, hypervisor.now)
         hypervisor.trace.save(trace)
+
+
+def recorded(file: Path, *others: object) -> Replay:
+    """The recording to play; it brings its own inputs and its own end. others: what would bring more."""
+    from minivisor.phone.replay import Replay
+
+    if any(others):
+        raise OptionError(fault("--replay", "--type, --switch or --for too", "the recording's own inputs and end"))
+    return Replay.load(file)
+
+
+def note_setup(hypervisor: Hypervisor, options: dict[str, Any]) -> None:
+    """Write into the trace what the run is made of, for a replay."""
+    from minivisor.phone.setup import note, part
+
+    told = {"scheduler": part(options["scheduler"]), "handlers": part(options["handlers"]), "slice": options["slice"]}
+    note(hypervisor, {**told, "cost model": part(options["cost_model"])})
+
+
+def compare(recording: Replay, hypervisor: Hypervisor) -> int:
+    """Say whether it was the same run. Returns the exit status."""
+    found = recording.compare(hypervisor)
+    if found is None:
+        click.echo("replay: the same run, record by record", err=True)
+        return 0
+    click.echo(f"replay: another run\n{found.table() if found.number >= 0 else found.describe()}", err=True)
+    return DIFFERENT
 
 
 def report(summary: Summary, as_json: bool, err: bool = False) -> None:

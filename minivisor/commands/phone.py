@@ -9,18 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minivisor.commands.options import keep, machine_options, output_options, own_parts, parts, report, writable
+from minivisor.commands.devices import input_devices, input_options, input_steps
+from minivisor.commands.options import (
+    compare,
+    keep,
+    machine_options,
+    note_setup,
+    output_options,
+    own_parts,
+    parts,
+    recorded,
+    report,
+    writable,
+)
 from minivisor.errors import OptionError, fault
 
 if TYPE_CHECKING:
     from minivisor.phone.phone import Phone
-    from minivisor.phone.replay import Replay
     from minivisor.phone.session import Step
 
 __all__ = ["command"]
 
 HEADLESS = "1s"
-DIFFERENT = 1  # exit status of a replay that was another run
 EPILOG = """\b
 Live, the phone is on the left: Tab brings the other persona to the front, keys go to whoever is there,
 F1 explains, F2 saves a picture, F10 or Ctrl-C ends. Both kernels obey some capital letters: S computes,
@@ -32,6 +42,7 @@ Examples:
   minivisor phone --headless --for 2s --png phone.png --trace phone.trace
   minivisor phone --headless --type hello@300ms --switch 600ms --type P@800ms --json
   minivisor phone --headless --for 2s --trace a.trace && minivisor phone --replay a.trace
+  minivisor phone --headless --tap 80,4@400ms --png phone.png      a finger on the strip: the other persona
   minivisor phone --memory 512M --append console=ttyAMA0 --personal-guest Image,initrd.gz --work-guest Image,initrd.gz
   minivisor phone --scheduler mine.py:Mine          a policy of your own (class with next(now, vcpus))
   minivisor phone --cost-model kvm-arm-2016         the same, and time passes in EL2 too
@@ -55,8 +66,7 @@ with one line that says why."""
 @click.option("--type", "typed", multiple=True, metavar="[WHO:]TEXT[@TIME]",
               help="Type at a virtual time, for personal, work, or whoever is in front.")  # fmt: skip
 @click.option("--switch", "switches", multiple=True, metavar="TIME", help="Press Tab at a virtual time.")
-@click.option("--replay", type=click.Path(path_type=Path), metavar="TRACE",
-              help="Run again what --trace saved, with the same options, and compare.")  # fmt: skip
+@input_options
 @output_options
 @machine_options
 @click.pass_context
@@ -73,56 +83,38 @@ def command(context: click.Context, /, headless: bool, duration: str | None, typ
         click.echo(f"phone: no terminal here, so headless, for {duration or HEADLESS} (see --headless)", err=True)
         headless = True
     limit = parse_duration(duration or HEADLESS) if headless or duration else None
-    script = _script(typed, switches, limit)
-    recorded = _recorded(replay, script, duration) if replay else None
+    script = _script(typed, switches, input_steps(options), limit)
+    recording = recorded(replay, script, duration) if replay else None
     with own_parts(options):
         phone = _build(options)
-        phone.session.plan(recorded.steps if recorded else script)
-        if recorded:
-            recorded.check(phone.hypervisor)
-            _headless(phone, recorded.end)
+        if trace or recording:
+            note_setup(phone.hypervisor, options)
+        phone.session.plan(recording.steps if recording else script)
+        if recording:
+            recording.check(phone.hypervisor)
+            _headless(phone, recording.end)
         else:
             _run(phone, limit, headless, consoles=bool(options["personal_guest"] or options["work_guest"]))
     keep(phone.hypervisor, png, trace)
     report(phone.summary(), as_json)
-    if recorded:
-        context.exit(_compare(recorded, phone))
-
-
-def _recorded(file: Path, script: list[Step], duration: str | None) -> Replay:
-    """The recording to play; it brings its own script and its own end."""
-    from minivisor.phone.replay import Replay
-    from minivisor.trace.store import Trace
-
-    if script or duration:
-        raise OptionError(fault("--replay", "--type, --switch or --for too", "the recording's own keys and end"))
-    return Replay(Trace.load(file))
-
-
-def _compare(recorded: Replay, phone: Phone) -> int:
-    """Say whether it was the same run. Returns the exit status."""
-    found = recorded.compare(phone.hypervisor)
-    if found is None:
-        click.echo("replay: the same run, record by record", err=True)
-        return 0
-    click.echo(f"replay: another run\n{found.table() if found.number >= 0 else found.describe()}", err=True)
-    return DIFFERENT
+    if recording:
+        context.exit(compare(recording, phone.hypervisor))
 
 
 def _terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _script(typed: tuple[str, ...], switches: tuple[str, ...], limit: int | None) -> list[Step]:
-    """What --type and --switch ask for; nothing may come after the end."""
+def _script(typed: tuple[str, ...], switches: tuple[str, ...], others: list[Step], limit: int | None) -> list[Step]:
+    """What --type, --switch, --tap and --press ask for; nothing may come after the end."""
     from minivisor.phone.session import Step, parse_typed
     from minivisor.phone.units import parse_duration
 
-    steps = [parse_typed(text) for text in typed] + [Step(parse_duration(moment)) for moment in switches]
+    steps = [*map(parse_typed, typed), *(Step(parse_duration(moment)) for moment in switches), *others]
     late = [step.at for step in steps if limit is not None and step.at >= limit]
     if late:
         expected = f"a moment before the end at {(limit or 0) / 1e9:g} s (--for)"
-        raise OptionError(fault("--type or --switch", f"{late[0] / 1e9:g} s", expected))
+        raise OptionError(fault("--type, --switch, --tap or --press", f"{late[0] / 1e9:g} s", expected))
     return steps
 
 
@@ -137,7 +129,12 @@ def _build(options: dict[str, Any]) -> Phone:
 
         memory = {"memory": parse_size(options["memory"])}
         people = [
-            {**memory, **(parse_person(options[who]) if options[who] else {}), **_kernel(options[f"{who}_guest"], options)}
+            {
+                **memory,
+                "devices": input_devices(options),
+                **(parse_person(options[who]) if options[who] else {}),
+                **_kernel(options[f"{who}_guest"], options),
+            }
             for who in ("personal", "work")
         ]
         names = ("board", "mmu", "seed", "clock", "list_registers", "guest")

@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minivisor.commands.devices import attached, device_options
-from minivisor.commands.options import keep, machine_options, output_options, own_parts, parts, report, writable
+from minivisor.commands.devices import attached, device_options, input_options, input_steps
+from minivisor.commands.options import (
+    compare,
+    keep,
+    machine_options,
+    note_setup,
+    output_options,
+    own_parts,
+    parts,
+    recorded,
+    report,
+    writable,
+)
 
 if TYPE_CHECKING:
     from minivisor.hypervisor.hypervisor import Hypervisor
@@ -38,6 +49,7 @@ Examples:
   minivisor run kernel.elf --append "mixed 500" --for 2s
   minivisor run kernel.elf --handlers mine.py          on_hvc(exit, vcpu) -> Outcome is asked before ours
   minivisor run kernel.elf --scheduler mine.py:Mine --smp 2 --trace run.trace
+  minivisor run kernel.elf --trace a.trace && minivisor run kernel.elf --replay a.trace
   minivisor run kernel.elf --json | jq .exits          the console goes to stderr then
   minivisor run vmlinuz --initrd initrd.gz --memory 256M --disk root.img --disk data.img:ro --net
 
@@ -51,7 +63,8 @@ A part of your own is ordinary Python over minivisor/stages.py. For --handlers:
 
 \b
 Exit status: 0 when the guest powered off, or --for or you ended it; 2 for a file or an option that is wrong;
-3 when the guest was stopped because it could not go on (the report is on stderr); 4 when --check-tables found something."""
+3 when the guest was stopped because it could not go on (the report is on stderr); 4 when --check-tables found something;
+1 for a replay that was another run. A replay needs every disk as it was before the recorded run."""
 
 
 @click.command(epilog=EPILOG)
@@ -65,15 +78,19 @@ Exit status: 0 when the guest powered off, or --for or you ended it; 2 for a fil
 @click.option("--gic", type=click.Choice(["2", "3"]), default="2", metavar="2|3", show_default=True,
               help="Version of the guest's interrupt controller; 3 needs board b, and chooses it.")  # fmt: skip
 @click.option("--type", "typed", multiple=True, metavar="TEXT[@TIME]", help="Type on the console at a virtual time.")
-@click.option("--check-tables", is_flag=True,
-              help="At the end, say where page tables were changed without break-before-make or TLBI: the guest's, and ours.")
+@click.option(
+    "--check-tables",
+    is_flag=True,
+    help="At the end, say where page tables were changed without break-before-make or TLBI: the guest's, and ours.",
+)
 @click.option("--headless", is_flag=True, help="Take no keys, and run as fast as the host can.")
 @device_options
+@input_options
 @output_options
 @machine_options
 @click.pass_context
 def command(context: click.Context, /, kernel: str, duration: str | None, headless: bool, png: Path | None,
-            trace: Path | None, as_json: bool, **options: Any) -> None:  # fmt: skip
+            trace: Path | None, as_json: bool, replay: Path | None, **options: Any) -> None:  # fmt: skip
     """Run any guest KERNEL (ELF or flat image) under the hypervisor, with its console in this terminal."""
     from minivisor.phone.session import Session, parse_typed
     from minivisor.phone.summary import summarize
@@ -83,14 +100,23 @@ def command(context: click.Context, /, kernel: str, duration: str | None, headle
     if options["gic"] == "3" and context.get_parameter_source("board") == click.core.ParameterSource.DEFAULT:
         options["board"] = GICV3_BOARD
     limit = parse_duration(duration) if duration else None
-    interactive = not headless and sys.stdin.isatty() and sys.stdout.isatty()
+    script = [*map(parse_typed, options["typed"]), *input_steps(options)]
+    recording = recorded(replay, script, duration) if replay else None
+    interactive = not (headless or recording) and sys.stdin.isatty() and sys.stdout.isatty()
     with own_parts(options), attached(options, Path(kernel).stem) as devices:
         session = Session(_build(kernel, options, devices))
-        session.plan(map(parse_typed, options["typed"]))
+        if trace or recording:
+            note_setup(session.hypervisor, options)
+        if recording:
+            recording.check(session.hypervisor)
+            script, limit = recording.steps, recording.end
+        session.plan(script)
         with _console(session.hypervisor, to_stderr=as_json):
             interrupted = _interactive(session, limit) if interactive else _straight(session, limit)
     keep(session.hypervisor, png, trace)
     report(summarize(session.hypervisor, session.host), as_json, err=True)
+    if recording:
+        context.exit(compare(recording, session.hypervisor))
     _say_why(session.hypervisor, limit)
     broken = options["check_tables"] and _check_tables(session.hypervisor)
     stopped = any(persona.report for persona in session.hypervisor.personas)

@@ -342,7 +342,7 @@ class Hypervisor:
                 persona.update_lines()
             else:
                 self.trace.policy(self.now, persona.vcpus[0].index, PolicyEvent.DROP, "inputs", "it is off", arrival.code)
-            self.trace.input(self.now, persona.vcpus[0].index, arrival.event, arrival.code, arrival.position)
+            self.trace.input(self.now, persona.vcpus[0].index, *arrival.logged)
         for persona in self.personas:
             self._wake(persona)
 

@@ -1,17 +1,17 @@
 """The phone: two personas on one core, as ten lines of Python use it.
 
-    from minivisor import Phone
+from minivisor import Phone
 
-    phone = Phone(work={"name": "Ada at work", "colour": 0xAA3355})
-    phone.run("500ms")
-    phone                      # in a notebook: the picture
-    phone.trace.exits_by_class()
+phone = Phone(work={"name": "Ada at work", "colour": 0xAA3355})
+phone.run("500ms")
+phone                      # in a notebook: the picture
+phone.trace.exits_by_class()
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from minivisor.phone.summary import Summary, summarize
 from minivisor.phone.units import parse_colour, parse_duration
 from minivisor.platform.image import Image as KernelImage
 from minivisor.platform.image import load_image, with_initrd
+from minivisor.platform.virtio.device import Device
 from minivisor.stages import Scheduler
 from minivisor.trace.store import Trace
 
@@ -47,8 +48,8 @@ DEFAULT_SLICE = "5ms"
 class Phone:
     """Two personas under one hypervisor.
 
-    personal, work: settings of each (`PersonaSettings`: name, colour, memory, …), and "guest" and "initrd" for a kernel of its
-    own. guest: a kernel for both. slice: of the scheduler, ns or "5ms".
+    personal, work: settings of each (`PersonaSettings`: name, colour, memory, …), "guest" and "initrd" for a kernel of its
+    own, and "devices", virtio devices. guest: a kernel for both. slice: of the scheduler, ns or "5ms".
     scheduler: a policy of your own. cost: a model or its name. mmu: "minivisor" or "unicorn". clock: "virtual" or
     "host". Raises MinivisorError for what cannot be built.
     """
@@ -69,14 +70,17 @@ class Phone:
         list_registers: int | None = None,
         clock: str = "virtual",
     ) -> None:
-        sides = [_side({"guest": guest, **default, **(given or {})}) for default, given in ((PERSONAL, personal), (WORK, work))]
-        ram = BLOCK + sum(settings.memory for settings, _ in sides)
+        sides = [
+            _side({"guest": guest, **default, **(given or {})})
+            for default, given in ((PERSONAL, personal), (WORK, work))
+        ]
+        ram = BLOCK + sum(settings.memory for settings, _, _ in sides)
         self.machine = Machine(board, mmu, list_registers=list_registers, ram=ram)
         policy = scheduler or FairShare(parse_duration(slice))
         model = cost_model(cost) if isinstance(cost, str) else cost
         self.hypervisor = Hypervisor(self.machine, stages, policy, model, seed, clock=clock)
-        for settings, image in sides:
-            self.hypervisor.add(settings, image)
+        for settings, image, devices in sides:
+            self.hypervisor.add(settings, image, devices)
         self.session = Session(self.hypervisor)
 
     # ── people ──
@@ -109,6 +113,10 @@ class Phone:
     def type(self, text: str, persona: Persona | None = None, at: int | None = None) -> None:
         """Keys for the persona in front, or for the one named, now or at a virtual time in ns."""
         self.session.type(text.encode(), persona, at)
+
+    def tap(self, x: int, y: int) -> str:
+        """A finger on the panel for a moment, in its pixels: on the strip it switches. What came of it, in words."""
+        return self.session.tap(x, y)
 
     # ── running ──
 
@@ -166,14 +174,15 @@ class Phone:
         return f"<Phone at {self.now / 1e9:.3f} s: {sides}; {self.foreground.name} in front>"
 
 
-def _side(given: Mapping[str, Any]) -> tuple[PersonaSettings, KernelImage]:
-    """A persona's settings and what it boots."""
+def _side(given: Mapping[str, Any]) -> tuple[PersonaSettings, KernelImage, Sequence[Device]]:
+    """A persona's settings, what it boots, and its virtio devices."""
     kernel, initrd = given.get("guest") or guests.path("persona"), given.get("initrd")
-    settings = _settings({name: value for name, value in given.items() if name not in ("guest", "initrd")})
+    own = ("guest", "initrd", "devices")
+    settings = _settings({name: value for name, value in given.items() if name not in own})
     image = load_image(kernel, RAM, settings.memory)
     if initrd:
         image = with_initrd(image, initrd, RAM, settings.memory - FRAMEBUFFER_ROOM)
-    return settings, image
+    return settings, image, given.get("devices", ())
 
 
 def _settings(given: Mapping[str, Any]) -> PersonaSettings:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from minivisor.hypervisor.persona import Persona
 
-__all__ = ["STRIP", "compose", "picture", "rgb_from_565"]
+__all__ = ["STRIP", "compose", "inset", "picture", "rgb_from_565"]
 
 STRIP = 16  # rows of the trusted indicator
 
@@ -40,12 +40,19 @@ def _strip(name: str, colour: int, width: int, stopped: bool) -> np.ndarray:
     return np.asarray(image)
 
 
+def inset(panel: np.ndarray, pixels: np.ndarray) -> tuple[int, int]:
+    """(left, top) of a persona's screen on the panel. pixels: [height, width] of it. A larger panel has it in the middle."""
+    height, width = panel.shape[:2]
+    rows, columns = min(height - STRIP, pixels.shape[0]), min(width, pixels.shape[1])
+    return (width - columns) // 2, STRIP + (height - STRIP - rows) // 2
+
+
 def compose(panel: np.ndarray, foreground: Persona) -> np.ndarray:
     """Draw a frame into the board's panel, uint8[height, width, 3], and return it. A larger panel has it in the middle."""
     height, width, _ = panel.shape
     picture = rgb_from_565(foreground.pixels())
     rows, columns = min(height - STRIP, picture.shape[0]), min(width, picture.shape[1])
-    top, left = STRIP + (height - STRIP - rows) // 2, (width - columns) // 2
+    left, top = inset(panel, picture)
     panel[top : top + rows, left : left + columns] = picture[:rows, :columns]
     panel[:STRIP] = _strip(foreground.name, foreground.settings.colour, width, foreground.status != "running")
     return panel

@@ -77,7 +77,11 @@ class Summary:
         return plain | {"exits": exits}
 
     def _line(self) -> str:
-        speed = f" ({self.virtual / 1e9 / self.host:.2f}× real time)" if self.host > 0.001 and self.virtual >= 1_000_000 else ""
+        speed = (
+            f" ({self.virtual / 1e9 / self.host:.2f}× real time)"
+            if self.host > 0.001 and self.virtual >= 1_000_000
+            else ""
+        )
         return (
             f"{self.virtual / 1e9:.3f} s virtual in {self.host:.2f} s{speed}, {self.instructions:,} instructions, "
             f"{self.world_switches:,} world switches"

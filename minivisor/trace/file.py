@@ -7,6 +7,7 @@
         16    32   blake2b over the 16 bytes before it, the header and the columns
         48     h   header: JSON with counts, columns, texts, metadata, digest
       48+h         the columns of DTYPE one after the other, raw, little-endian
+         …         rows of the input log that are older than those records, whole, 80 bytes each
 
 A file may come from anyone. Nothing in it is executed, no size in it is believed before it is compared with the file's
 own, and every number that names something (a kind, a member, a text) is checked here, so that readers of a loaded trace
@@ -69,13 +70,18 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Document:
-    """What a trace file holds: the kept rows, how many were lost before them, and the digest over all of them."""
+    """What a trace file holds: the kept rows, how many were lost before them, and the digest over all of them.
+
+    log: what of the lost ones came from outside; log_lost: how many of those are not there either.
+    """
 
     metadata: Metadata
     rows: Rows
     lost: int
     texts: tuple[str, ...]
     digest: str
+    log: Rows = field(default_factory=lambda: np.zeros(0, DTYPE))
+    log_lost: int = 0
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -102,6 +108,8 @@ def pack(document: Document) -> bytes:
     header = {
         "records": len(document.rows),
         "lost": document.lost,
+        "log": len(document.log),
+        "log_lost": document.log_lost,
         "digest": document.digest,
         "columns": _layout(),
         "texts": document.texts,
@@ -110,7 +118,8 @@ def pack(document: Document) -> bytes:
     body = json.dumps(header).encode()
     columns = b"".join(np.ascontiguousarray(document.rows[name]).tobytes() for name in COLUMNS)
     prefix = PREFIX.pack(MAGIC, VERSION, len(body))
-    return prefix + checksum(prefix, body + columns) + body + columns
+    content = body + columns + document.log.tobytes()
+    return prefix + checksum(prefix, content) + content
 
 
 def checksum(prefix: bytes, rest: bytes) -> bytes:
@@ -146,11 +155,12 @@ def _wrong(path: Path, given: object, expected: str) -> TraceError:
 def _unpack(content: bytes, path: Path) -> Document:
     length = _check_prefix(content, path)
     header = _parse(content[START : START + length], path)
-    rows = _columns(content, START + length, header, path)
-    document = Document(_metadata(header, path), rows, header["lost"], tuple(header["texts"]), header["digest"])
-    found = problem(rows, len(document.texts))
-    if found:
-        raise _wrong(path, found, "records of this version")
+    rows, log = _columns(content, START + length, header, path)
+    texts, metadata = tuple(header["texts"]), _metadata(header, path)
+    document = Document(metadata, rows, header["lost"], texts, header["digest"], log, header["log_lost"])
+    found = problem(rows, len(texts)) or problem(log, len(texts))
+    if found or len(log) + document.log_lost > document.lost:
+        raise _wrong(path, found or f"a log of {len(log):,} records that were lost", "records of this version")
     if not document.lost:
         computed = digest_of(rows, document.texts)
         if computed != document.digest:
@@ -203,6 +213,8 @@ def _is_digest(value: object) -> bool:
 _HEADER: dict[str, tuple[Callable[[object], bool], str]] = {
     "records": (_is_count, "a count of records"),
     "lost": (_is_count, "a count of records"),
+    "log": (_is_count, "a count of records"),
+    "log_lost": (_is_count, "a count of records"),
     "digest": (_is_digest, "32 hexadecimal digits"),
     "columns": (lambda value: value == _layout(), "the columns of this version"),
     "texts": (_is_words, "a list of texts"),
@@ -210,15 +222,16 @@ _HEADER: dict[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def _columns(content: bytes, start: int, header: dict[str, Any], path: Path) -> Rows:
-    count, stated = header["records"], header["records"] * DTYPE.itemsize
+def _columns(content: bytes, start: int, header: dict[str, Any], path: Path) -> tuple[Rows, Rows]:
+    """The rows, from their columns, and those of the log."""
+    count, stated = header["records"], (header["records"] + header["log"]) * DTYPE.itemsize
     if start + stated != len(content):
         raise _wrong(path, f"{count:,} records in {len(content) - start:,} bytes", f"{stated:,} bytes")
     rows = np.zeros(count, DTYPE)
     for name in COLUMNS:
         rows[name] = np.frombuffer(content, DTYPE[name], count, start)
         start += count * DTYPE[name].itemsize
-    return rows
+    return rows, np.frombuffer(content, DTYPE, header["log"], start)
 
 
 def _metadata(header: dict[str, Any], path: Path) -> Metadata:

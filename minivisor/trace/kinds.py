@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 __all__ = [
+    "LOGGED",
     "PHYSICAL",
     "DeviceEvent",
     "ExitCause",
@@ -40,10 +41,15 @@ class Kind(IntEnum):
     WALK = 15
     STEP = 16
     POLICY = 17
+    DATA = 18
 
 
 PHYSICAL = (Kind.STAGE2, Kind.WALK, Kind.STEP, Kind.POLICY)
 """Kinds that name physical addresses, or what EL2 thought: these differ from board to board, and no guest can see them."""
+
+
+LOGGED = (Kind.INPUT, Kind.DATA, Kind.FOREGROUND)
+"""Kinds that are the input log: with the images and the seed they are the run, so they are kept when the ring is full."""
 
 
 class Outcome(IntEnum):

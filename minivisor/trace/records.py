@@ -35,6 +35,7 @@ __all__ = [
     "KINDS",
     "NOBODY",
     "TEXT",
+    "DataRecord",
     "DeviceRecord",
     "ExitCause",
     "ExitRecord",
@@ -196,12 +197,41 @@ class SchedRecord(Record):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputRecord(Record):
     """Something from outside. vcpu: the persona that got it. code: the byte or the key; 1 while a finger is down; a frame's
-    bytes. position: 1 while a key is down; x and y, 32 bits each; the first 64 bits of a frame's blake2b."""
+    bytes. position: 1 while a key is down; x and y, 32 bits each; the first 64 bits of a frame's blake2b.
+
+    slot: 0 for the persona's own console, else that of the virtio device and 1. pieces: so many DATA records follow; none for
+    a frame that another guest sent, since a replay sends it again.
+    """
 
     kind: ClassVar[Kind] = Kind.INPUT
     event: Annotated[InputEvent, "detail"] = InputEvent.KEY
     code: Annotated[int, "number"] = 0
     position: Annotated[int, "value"] = 0
+    slot: Annotated[int, "argument"] = 0
+    pieces: Annotated[int, "outcome"] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRecord(Record):
+    """The next `size` bytes, at most 56, of what came in the INPUT record before: eight in a column, little-endian."""
+
+    kind: ClassVar[Kind] = Kind.DATA
+    size: Annotated[int, "detail"] = 0
+    retired: int = 0
+    pc: int = 0
+    esr: int = 0
+    far: int = 0
+    ipa: int = 0
+    value: int = 0
+    argument: int = 0
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """All seven columns."""
+        return self.retired, self.pc, self.esr, self.far, self.ipa, self.value, self.argument
+
+    def describe(self) -> str:
+        return f"{self.size} bytes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,7 +372,7 @@ KINDS: dict[int, type[Record]] = {
     for cls in (
         ExitRecord, SwitchRecord, IrqRecord, TimerRecord, PsciRecord, SchedRecord, InputRecord, FrameRecord,
         ForegroundRecord, StartRecord, StopRecord, Stage2Record, TlbiRecord, DeviceRecord, WalkRecord, StepRecord,
-        PolicyRecord,
+        PolicyRecord, DataRecord,
     )
 }  # fmt: skip
 

@@ -18,11 +18,11 @@ from typing import Self
 
 import numpy as np
 
-from minivisor.trace import codec, file, kinds, records
+from minivisor.trace import codec, file, input_log, kinds, records
 from minivisor.trace.digest import Digest, digest_of
 from minivisor.trace.file import Document, Metadata
 from minivisor.trace.kinds import PHYSICAL
-from minivisor.trace.records import Kind, Record
+from minivisor.trace.records import ForegroundRecord, InputRecord, Kind, Record
 from minivisor.trace.row import DTYPE, NOBODY, ROW, Rows
 from minivisor.trace.table import Table
 
@@ -30,6 +30,8 @@ __all__ = ["Metadata", "Trace"]
 
 CHUNK = 4096
 """Records in one chunk: the granule in which the ring forgets."""
+LOG = 1 << 18
+"""Records of the input log kept beside the ring."""
 TEXTS = 4096
 """Different texts a trace keeps: a guest that is reset for ever must not fill the host."""
 MORE = "(one of more texts than a trace keeps)"
@@ -48,7 +50,9 @@ class Trace:
         if limit < 1:
             raise ValueError(f"trace limit: {limit}, expected at least 1 record")
         self.metadata = metadata or Metadata()
-        self.lost = 0
+        self.lost = self.log_lost = 0
+        self.log: Rows = np.zeros(0, DTYPE)
+        """Records of the input log that the ring has lost; `log_lost`: those that are not here either."""
         self.texts: list[str] = []
         self._numbers: dict[str, int] = {}
         self._full: deque[Rows] = deque()
@@ -92,9 +96,18 @@ class Trace:
         self._hash.update(rows)
         self._full.append(rows)
         if len(self._full) > self._keep:
-            self.lost += len(self._full.popleft())
+            self._forget(self._full.popleft())
         self._buffer = bytearray(CHUNK * ROW.size)
         return 0
+
+    def _forget(self, rows: Rows) -> None:
+        """A chunk leaves the ring; what came from outside in it is kept, as long as there is room."""
+        inputs = input_log.chosen(rows)
+        self.lost += len(rows)
+        if len(self.log) + len(inputs) > LOG or self.log_lost:
+            self.log_lost += len(inputs)
+        elif len(inputs):
+            self.log = np.concatenate([self.log, inputs])
 
     def _refuse_when_loaded(self) -> None:
         if self._sealed is not None:
@@ -147,9 +160,14 @@ class Trace:
         """What a rule decided (records.PolicyRecord)."""
         self._row(time, Kind.POLICY, vcpu, 0, event, self.text(rule), value=about, argument=self.text(why))
 
-    def input(self, time: int, vcpu: int, event: int, code: int, position: int = 0) -> None:
-        """A key or touch (records.InputRecord)."""
-        self._row(time, Kind.INPUT, vcpu, 0, event, code, value=position)
+    def input(
+        self, time: int, vcpu: int, event: int, code: int, position: int = 0, slot: int = 0, data: bytes = b""
+    ) -> None:
+        """A key, a touch or a frame (records.InputRecord), and the bytes of it that a replay needs."""
+        pieces = input_log.spread(data)
+        self._row(time, Kind.INPUT, vcpu, len(pieces), event, code, value=position, argument=slot)
+        for size, (retired, pc, esr, far, ipa, value, argument) in pieces:
+            self._row(time, Kind.DATA, vcpu, 0, size, 0, retired, pc, esr, far, ipa, value, argument)
 
     def frame(self, time: int, vcpu: int, sequence: int, pixels: int, host: int = 0) -> None:
         """A composed frame (records.FrameRecord)."""
@@ -231,6 +249,11 @@ class Trace:
     def __iter__(self) -> Iterator[Record]:
         for row in self.rows().tolist():
             yield codec.decode(row)
+
+    def inputs(self) -> Iterator[tuple[InputRecord | ForegroundRecord, bytes]]:
+        """What came from outside since the run began, with its bytes (`input_log`); all of it unless `log_lost`."""
+        rows = np.concatenate([self.log, input_log.chosen(self.rows())])
+        return input_log.events(codec.decode(row) for row in rows.tolist())
 
     def __getitem__(self, index: int) -> Record:
         """One kept record; 0 is the oldest kept, -1 the newest."""
@@ -318,8 +341,8 @@ class Trace:
 
     def save(self, path: str | Path) -> None:
         """Write the trace to a file, whole or not at all (format: `minivisor.trace.file`), or raise TraceError."""
-        document = Document(self.metadata, self.rows(), self.lost, tuple(self.texts), self.digest())
-        file.write(document, Path(path))
+        texts, digest = tuple(self.texts), self.digest()
+        file.write(Document(self.metadata, self.rows(), self.lost, texts, digest, self.log, self.log_lost), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -332,4 +355,5 @@ class Trace:
         trace._buffer = bytearray()
         trace._full.append(document.rows)
         trace.lost, trace.texts, trace._sealed = document.lost, list(document.texts), document.digest
+        trace.log, trace.log_lost = document.log, document.log_lost
         return trace

@@ -36,6 +36,8 @@ class Handset(Protocol):
 
     def type(self, text: str) -> None: ...
 
+    def tap(self, x: int, y: int) -> str: ...
+
     def run(self, duration: int | str) -> Any: ...
 
 
@@ -116,7 +118,6 @@ def _carry_out(phone: Handset, event: Mapping[str, Any]) -> str:
         text = str(event.get("text", ""))[:100]
         phone.type(text)
         return f"typed {text!r}"
-    if name == "tap" and hasattr(phone, "tap"):
-        phone.tap(int(event["x"]), int(event["y"]))
-        return f"tapped at {int(event['x'])}, {int(event['y'])}"
+    if name == "tap":
+        return phone.tap(int(event["x"]), int(event["y"]))
     return ""

@@ -197,8 +197,8 @@ def test_keys_and_fingers_come_at_their_moment_and_are_in_the_trace(make):
     assert [len(driver.queues[0].collect()) for driver in drivers] == [2, 4]
     assert [persona.vgic.line(intid) for intid in (48, 49)] == [True, True]
     assert inputs(hypervisor) == [
-        InputRecord(time=2 * MS, vcpu=0, event=InputEvent.TOUCH, code=1, position=5 << 32 | 6),
-        InputRecord(time=3 * MS, vcpu=0, event=InputEvent.KEYBOARD, code=30, position=1),
+        InputRecord(time=2 * MS, vcpu=0, event=InputEvent.TOUCH, code=1, position=5 << 32 | 6, slot=2),
+        InputRecord(time=3 * MS, vcpu=0, event=InputEvent.KEYBOARD, code=30, position=1, slot=1),
     ]
 
 

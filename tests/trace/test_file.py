@@ -154,6 +154,10 @@ def test_a_header_length_that_lies(path: Path) -> None:
         ({"records": True}, "'records' = True"),
         ({"records": 42.0}, r"'records' = 42\.0"),
         ({"lost": "none"}, "'lost' = 'none'"),
+        ({"log": 1}, "42 records in 3,360 bytes"),
+        ({"log": -1}, "'log' = -1"),
+        ({"records": 41, "log": 1}, "unknown"),
+        ({"log_lost": 1}, "a log of 0 records that were lost"),
         ({"digest": "0" * 32}, "digest 0000"),
         ({"digest": "x" * 32}, "'digest' = 'xxx"),
         ({"columns": [["time", "<u8"]]}, "the columns of this version"),
@@ -215,7 +219,7 @@ json_values = st.recursive(
 
 
 @given(
-    st.dictionaries(st.sampled_from(["records", "lost", "digest", "columns", "texts", "metadata"]), json_values),
+    st.dictionaries(st.sampled_from(sorted(file._HEADER)), json_values),
     st.dictionaries(st.sampled_from(["board", "seed", "mmu", "personas", "extra"]), json_values),
 )
 @on_one_path

@@ -35,7 +35,7 @@ def append_one_of_each(trace: Trace) -> None:
     trace.timer(4, 1, r.TimerEvent.ARMED, 27, 5000)
     trace.psci(5, 0, 0xC4000003, 1, 0x4000, 3, (1 << 64) - 2, 99)
     trace.sched(6, NOBODY, 10_000, 3, 99, "in turn")
-    trace.input(7, 1, r.InputEvent.KEY, 65, 4)
+    trace.input(7, 1, r.InputEvent.FRAME, 57, 4, 3, bytes(range(1, 58)))
     trace.frame(8, 0, 5, 1 << 63, 99)
     trace.foreground(9, 1, 0)
     trace.start(10, 0, 0x40080000, 0x40000000)
@@ -57,7 +57,10 @@ def one_of_each() -> list[Record]:
         r.TimerRecord(time=4, vcpu=1, event=r.TimerEvent.ARMED, intid=27, deadline=5000),
         r.PsciRecord(time=5, vcpu=0, function=0xC4000003, x1=1, x2=0x4000, x3=3, result=(1 << 64) - 2, host=99),
         r.SchedRecord(time=6, vcpu=NOBODY, slice=10_000, runnable=3, host=99, why=0),
-        r.InputRecord(time=7, vcpu=1, event=r.InputEvent.KEY, code=65, position=4),
+        r.InputRecord(time=7, vcpu=1, event=r.InputEvent.FRAME, code=57, position=4, slot=3, pieces=2),
+        r.DataRecord(time=7, vcpu=1, size=56, retired=0x0807060504030201, pc=0x100F0E0D0C0B0A09, esr=0x1817161514131211,
+                     far=0x201F1E1D1C1B1A19, ipa=0x2827262524232221, value=0x302F2E2D2C2B2A29, argument=0x3837363534333231),
+        r.DataRecord(time=7, vcpu=1, size=1, retired=57),
         r.FrameRecord(time=8, vcpu=0, sequence=5, pixels=1 << 63, host=99),
         r.ForegroundRecord(time=9, vcpu=1, previous=0),
         r.StartRecord(time=10, vcpu=0, pc=0x40080000, context=0x40000000),

@@ -59,9 +59,12 @@ def test_events_of_a_reader_reach_the_phone_once(monkeypatch: pytest.MonkeyPatch
     assert typed == ["hi"] and phone.now == 40_000_000
     view.widget.ui = {"events": [*events, {"number": 2, "name": "switch"}]}
     assert typed == ["hi"] and phone.foreground is phone.work
+    view.widget.ui = {"events": [{"number": 3, "name": "tap", "x": 80, "y": 4}]}
+    assert phone.foreground is phone.personal
     assert [frame["what"] for frame in view.widget.state["frames"]] == [
         "",
         "typed 'hi'",
         "work was brought to the front",
+        "personal was brought to the front",
     ]
-    assert view.widget.step == 2 and "work is in front" in view.frame().say
+    assert view.widget.step == 3 and "personal is in front" in view.frame().say

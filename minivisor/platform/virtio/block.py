@@ -15,6 +15,7 @@ Source: virtio 1.2, 5.2 "Block Device".
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from struct import Struct
 from typing import Any
 
@@ -33,6 +34,7 @@ ID_BYTES = 20
 SIZE_MAX, SEG_MAX = 64 << 10, 62  # bytes a segment, data segments a request
 LONGEST = SIZE_MAX * SEG_MAX
 RANGE_SECTORS = 8192
+PORTION = 1 << 20  # bytes that are looked at together
 OK, IOERR, UNSUPP = int(BlockStatus.OK), int(BlockStatus.IOERR), int(BlockStatus.UNSUPP)
 # 5.2.4: capacity, size_max, seg_max, geometry, blk_size, topology, writeback and queues, max_discard_sectors,
 # max_discard_seg, discard_sector_alignment, max_write_zeroes_sectors, max_write_zeroes_seg, write_zeroes_may_unmap, unused
@@ -57,6 +59,15 @@ class Block(Device):
         """5.2.4."""
         ranges = (0, 0, 0, 0, 0) if self.disk.read_only else (RANGE_SECTORS, 1, 1, RANGE_SECTORS, 1)
         return CONFIG.pack(self.disk.size // SECTOR, SIZE_MAX, SEG_MAX, 0, SECTOR, 0, 0, *ranges, 0)
+
+    def describe(self) -> str:
+        """Its size and a digest of what is on it now, too."""
+        digest, disk = blake2b(digest_size=8), self.disk
+        for at in range(0, disk.size, PORTION):
+            portion = bytearray(min(PORTION, disk.size - at))
+            disk.read(at, memoryview(portion))
+            digest.update(portion)
+        return f"{self.name}{':ro' * disk.read_only}, {disk.size} bytes {digest.hexdigest()}"
 
     def negotiated(self, features: int) -> None:
         """Without FLUSH every write is stable before it is done (5.2.6.2)."""

@@ -63,7 +63,11 @@ class Console(Device):
     def type(self, text: bytes, at: int | None = None) -> None:
         """Somebody types. at: virtual time in ns, now unless given."""
         for byte in text:
-            self.post(Arrival(partial(self.receive, byte), InputEvent.KEY, byte, at=at))
+            self.post(self.arrival(byte, at=at))
+
+    def arrival(self, code: int, position: int = 0, data: bytes = b"", at: int | None = None) -> Arrival:
+        """A byte that somebody types."""
+        return Arrival(partial(self.receive, code & 0xFF), InputEvent.KEY, code, position, at, slot=self.slot)
 
     def receive(self, byte: int) -> bool:
         """A byte arrives. False when nobody has taken so many before it that it is lost."""

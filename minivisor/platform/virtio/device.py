@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minivisor.arch.virtio import DeviceId
+from minivisor.errors import OptionError, fault
 from minivisor.platform.virtio.queue import Chain
 from minivisor.trace.records import InputEvent
 
@@ -26,7 +27,8 @@ __all__ = ["Arrival", "Device"]
 class Arrival:
     """Something from outside. deliver: gives it to the device. at: virtual time in ns, or None: `after` ns from now.
 
-    event, code, position: what the trace shows of it (records.InputRecord).
+    event, code, position, slot: what the trace shows of it (records.InputRecord). data: its bytes, when they are more than
+    that and come from outside this run; a replay needs them.
     """
 
     deliver: Callable[[], object]
@@ -35,6 +37,13 @@ class Arrival:
     position: int = 0
     at: int | None = None
     after: int = 0
+    slot: int = 0
+    data: bytes = b""
+
+    @property
+    def logged(self) -> tuple[int, int, int, int, bytes]:
+        """What a trace keeps of it: the arguments of `Trace.input` behind its time and whose it is."""
+        return self.event, self.code, self.position, self.slot, self.data
 
 
 def _at_once(arrival: Arrival) -> None:
@@ -56,6 +65,8 @@ class Device:
 
     def __init__(self) -> None:
         self.post: Callable[[Arrival], None] = _at_once
+        self.slot = 0
+        """Which slot of a guest it is in, and 1; 0 while it is in none."""
         self.serve: Callable[[int], None] = lambda _queue: None
         """Set by the transport: there is something for a queue's chains."""
 
@@ -68,6 +79,14 @@ class Device:
 
     def negotiated(self, features: int) -> None:
         """What was agreed on: the driver has set DRIVER_OK."""
+
+    def describe(self) -> str:
+        """What it is, for somebody who compares two runs."""
+        return self.name
+
+    def arrival(self, code: int, position: int = 0, data: bytes = b"", at: int | None = None) -> Arrival:
+        """What comes for it, from the numbers that an input log has of it. OptionError for a device that hears nothing."""
+        raise OptionError(fault(f"input for {self.name}", code, "a device that something comes for from outside"))
 
     def wants(self, queue: int) -> bool:
         """Is there work for the next chain of a queue?"""

@@ -140,7 +140,12 @@ class Keyboard(Input):
 
     def key(self, code: int, down: bool, at: int | None = None) -> None:
         """Press or release a key by its code. at: virtual time in ns, now unless given."""
-        self.post(Arrival(partial(self.emit, (EV_KEY, code, int(down))), InputEvent.KEYBOARD, code, int(down), at))
+        self.post(self.arrival(code, int(down), at=at))
+
+    def arrival(self, code: int, position: int = 0, data: bytes = b"", at: int | None = None) -> Arrival:
+        """A key, pressed when `position` is 1."""
+        events = partial(self.emit, (EV_KEY, code & 0xFFFF, position & 1))
+        return Arrival(events, InputEvent.KEYBOARD, code, position, at, slot=self.slot)
 
     def type(self, text: str, at: int | None = None) -> None:
         """Press and release the keys for a text. A character without a key is passed over."""
@@ -164,5 +169,14 @@ class Touch(Input):
     def touch(self, x: int, y: int, down: bool = True, at: int | None = None) -> None:
         """A finger is, or no longer is, at a point; outside the screen counts as its edge. at: virtual time in ns."""
         x, y = max(0, min(x, self.width - 1)), max(0, min(y, self.height - 1))
-        events = ((EV_KEY, BTN_TOUCH, int(down)), (EV_ABS, ABS_X, x), (EV_ABS, ABS_Y, y))
-        self.post(Arrival(partial(self.emit, *events), InputEvent.TOUCH, int(down), x << 32 | y, at))
+        self.post(self.arrival(int(down), x << 32 | y, at=at))
+
+    def arrival(self, code: int, position: int = 0, data: bytes = b"", at: int | None = None) -> Arrival:
+        """A finger, on the screen when `code` is 1. position: x and y, 32 bits each."""
+        x, y = min(position >> 32, self.width - 1), min(position & 0xFFFF_FFFF, self.height - 1)
+        events = ((EV_KEY, BTN_TOUCH, code & 1), (EV_ABS, ABS_X, x), (EV_ABS, ABS_Y, y))
+        return Arrival(partial(self.emit, *events), InputEvent.TOUCH, code, position, at, slot=self.slot)
+
+    def describe(self) -> str:
+        """Its size too."""
+        return f"{self.name} of {self.width} by {self.height}"

@@ -40,7 +40,7 @@ class Neighbour:
 
     def __init__(self, switch: Switch, address: str = "10.0.2.2", mac: bytes = b"\x02\x6d\x76\0\xff\xff") -> None:
         self.address, self.mac = IPv4Address(address).packed, mac
-        self._tap = switch.tap(self._heard)
+        self._tap = switch.tap(self._heard, outside=False)
 
     def _heard(self, frame: bytes) -> None:
         destination, source, kind = ETHERNET.unpack_from(frame)

@@ -15,6 +15,7 @@ Source: virtio 1.2, 5.1 "Network Device".
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from struct import Struct
@@ -87,10 +88,19 @@ class Net(Device):
             return 0
         return chain.put(RECEIVED + frame)
 
-    def receive_frame(self, frame: bytes) -> None:
-        """The switch brings a frame: it arrives a little later."""
-        digest = int.from_bytes(blake2b(frame, digest_size=8).digest(), "little")
-        self.post(Arrival(partial(self._arrive, frame), InputEvent.FRAME, len(frame), digest, after=LATENCY))
+    def receive_frame(self, frame: bytes, outside: bool = False) -> None:
+        """The switch brings a frame: it arrives a little later. outside: nobody in this run would send it again."""
+        arrival = self.arrival(len(frame), data=frame)
+        self.post(replace(arrival, after=LATENCY, data=frame if outside else b""))
+
+    def arrival(self, code: int, position: int = 0, data: bytes = b"", at: int | None = None) -> Arrival:
+        """A frame off the wire."""
+        digest = int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
+        return Arrival(partial(self._arrive, data), InputEvent.FRAME, len(data), digest, at, slot=self.slot, data=data)
+
+    def describe(self) -> str:
+        """Its address too."""
+        return f"{self.name} {self.mac.hex(':')}"
 
     def _arrive(self, frame: bytes) -> None:
         if len(self._backlog) >= BACKLOG:

@@ -38,6 +38,8 @@ class Slots:
     ) -> None:
         if len(devices) > SLOTS:
             raise OptionError(f"virtio: got {len(devices)} devices, expected at most {SLOTS}, one a slot")
+        for slot, device in enumerate(devices, 1):
+            device.slot = slot
         self.transports = [Transport(device, memory, now, on_fault) for device in devices]
 
     def read(self, offset: int, width: int) -> int:

@@ -27,9 +27,9 @@ GROUP = 1  # first bit on the wire: for many
 
 
 class Port(Protocol):
-    """What is plugged in: it takes frames."""
+    """What is plugged in: it takes frames. outside: from somebody who is no part of the run."""
 
-    def receive_frame(self, frame: bytes) -> None: ...
+    def receive_frame(self, frame: bytes, outside: bool = False) -> None: ...
 
 
 class Switch:
@@ -56,7 +56,7 @@ class Switch:
         known = None if frame[0] & GROUP else self.learned.get(frame[:6])
         for port in self.ports if known is None else [known]:
             if port is not source:
-                port.receive_frame(frame)
+                port.receive_frame(frame, isinstance(source, Tap) and source.outside)
 
     def _learn(self, address: bytes, port: Port) -> None:
         if address[0] & GROUP:
@@ -65,9 +65,13 @@ class Switch:
             del self.learned[next(iter(self.learned))]
         self.learned[address] = port
 
-    def tap(self, on_frame: Callable[[bytes], None] | None = None) -> Tap:
-        """A port for Python. on_frame: called with each frame that comes; otherwise they are kept for `Tap.receive`."""
-        tap = Tap(self, on_frame)
+    def tap(self, on_frame: Callable[[bytes], None] | None = None, outside: bool = True) -> Tap:
+        """A port for Python. on_frame: called with each frame that comes; otherwise they are kept for `Tap.receive`.
+
+        outside: what it sends goes into the input log. Not for one whose answers follow from the frames it hears, and which is
+        there in a replay too.
+        """
+        tap = Tap(self, on_frame, outside)
         self.plug(tap)
         return tap
 
@@ -75,8 +79,8 @@ class Switch:
 class Tap:
     """A port whose frames Python reads and writes."""
 
-    def __init__(self, switch: Switch, on_frame: Callable[[bytes], None] | None = None) -> None:
-        self._switch, self._on_frame = switch, on_frame
+    def __init__(self, switch: Switch, on_frame: Callable[[bytes], None] | None = None, outside: bool = True) -> None:
+        self._switch, self._on_frame, self.outside = switch, on_frame, outside
         self.frames: deque[bytes] = deque(maxlen=KEPT)
 
     def send(self, frame: bytes) -> None:
@@ -87,7 +91,7 @@ class Tap:
         """The oldest frame that came and was not taken yet."""
         return self.frames.popleft() if self.frames else None
 
-    def receive_frame(self, frame: bytes) -> None:
+    def receive_frame(self, frame: bytes, outside: bool = False) -> None:
         """The switch brings a frame."""
         if self._on_frame is not None:
             self._on_frame(frame)

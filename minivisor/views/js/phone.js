@@ -33,7 +33,7 @@ const view = diagram({
     if (name === "typed") Object.assign(made, { text: value.slice(ui.typed?.length || 0) }), (ui.typed = value);
     if (name === "tap") {
       const scale = data.scale(ui);
-      Object.assign(made, { x: Math.floor((where.x - data.left(ui)) / scale), y: Math.floor((where.y - 20) / scale) - frame.strip });
+      Object.assign(made, { x: Math.floor((where.x - data.left(ui)) / scale), y: Math.floor((where.y - 20) / scale) });
     }
     if (name !== "typed" || made.text) ui.events = [...(ui.events || []).slice(-19), made];
   },

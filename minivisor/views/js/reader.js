@@ -119,7 +119,7 @@
       must(false, "a header that is not JSON", "a JSON object");
     }
     must(header && typeof header === "object" && !Array.isArray(header), "a header that is no object", "a JSON object");
-    for (const name of ["records", "lost"]) must(isCount(header[name]), `${name} = ${brief(header[name])}`, "a count of records");
+    for (const name of ["records", "lost", "log", "log_lost"]) must(isCount(header[name]), `${name} = ${brief(header[name])}`, "a count of records");
     must(/^[0-9a-f]{32}$/.test(header.digest), `digest = ${brief(header.digest)}`, "32 hexadecimal digits");
     must(JSON.stringify(header.columns) === JSON.stringify(format.columns), "other columns", "the columns of this version");
     must(isWords(header.texts), "texts that are none", "a list of texts");
@@ -143,7 +143,7 @@
 
   function rowsOf(bytes, start, header, format) {
     const n = header.records, each = format.columns.reduce((sum, [, type]) => sum + SIZES[type], 0);
-    must(start + n * each === bytes.length, `${n} records in ${bytes.length - start} bytes`, `${n * each} bytes`);
+    must(start + (n + header.log) * each === bytes.length, `${n} records in ${bytes.length - start} bytes`, `${(n + header.log) * each} bytes`);
     const rows = { n };
     for (const [name, type] of format.columns) {
       const part = bytes.slice(start, (start += n * SIZES[type])); // a copy, so that it is aligned
