@@ -17,6 +17,7 @@ A trace is made by `minivisor phone --trace FILE` or `minivisor run … --trace 
 Examples:
   minivisor embed run.trace --diagram timeline -o page.html      one file; open it, or put it on any server
   minivisor embed run.trace --diagram scheduler --from 10ms --to 40ms -o page.html
+  minivisor embed run.trace --diagram world-switch -o page.html  by its title, or shorter: world
   minivisor embed run.trace --diagram timeline --svg -o picture.svg"""
 LIMIT = 200_000  # bytes of a page without a window
 
@@ -52,12 +53,14 @@ def command(
     from minivisor.trace.store import Trace
     from minivisor.views import TRACED
     from minivisor.views.code import elf_reader
+    from minivisor.views.engine import facts
     from minivisor.views.records import EMBED
 
-    if diagram not in TRACED:
+    names = {**{"-".join(facts(name).title.lower().split()): name for name in TRACED}, **{name: name for name in TRACED}}
+    if diagram not in names:
         raise OptionError(fault("--diagram", diagram, ", ".join(TRACED), "docs/gallery.html"))
     writable(output)
-    view = TRACED[diagram](
+    view = TRACED[names[diagram]](
         Trace.load(trace),
         parse_duration(since),
         parse_duration(until) if until else None,

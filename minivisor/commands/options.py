@@ -79,6 +79,8 @@ def output_options(command: Command) -> Command:
             metavar="TRACE",
             help="Run again what --trace saved, with the same options and files, and compare.",
         ),
+        click.option("--registers", type=click.IntRange(0, 100_000), default=32, metavar="N", show_default=True,
+                     help="Of how many world switches, the first ones, the trace keeps the registers."),
         click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout, and nothing else there."),
     ]
     return _apply(options, command)
@@ -150,11 +152,12 @@ def recorded(file: Path, *others: object) -> Replay:
 
 
 def note_setup(hypervisor: Hypervisor, options: dict[str, Any]) -> None:
-    """Write into the trace what the run is made of, for a replay."""
+    """Before a run that is kept: of how many switches to keep the registers, and what it is made of, for a replay."""
     from minivisor.phone.setup import note, part
 
-    told = {"scheduler": part(options["scheduler"]), "handlers": part(options["handlers"]), "slice": options["slice"]}
-    note(hypervisor, {**told, "cost model": part(options["cost_model"])})
+    hypervisor.trace.registers.left = options["registers"]
+    parts_ = {name: part(options[name]) for name in ("scheduler", "handlers", "cost_model")}
+    note(hypervisor, {**parts_, "slice": options["slice"], "registers kept": str(options["registers"])})
 
 
 def compare(recording: Replay, hypervisor: Hypervisor) -> int:

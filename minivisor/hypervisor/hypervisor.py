@@ -235,8 +235,8 @@ class Hypervisor:
         reason = SwitchReason.WAKE if vcpu.consumed else SwitchReason.START
         if previous is not None:
             reason = SwitchReason.SLICE if previous.status == "ready" else SwitchReason.WAIT
-        who, saved = (previous.index, len(previous.state)) if previous else (NOBODY, 0)
-        self.trace.switch(self.now, vcpu.index, who, reason, self.core.retired, saved, len(vcpu.state))
+        who, saved = (previous.index, previous.state) if previous else (NOBODY, {})
+        self.trace.switch(self.now, vcpu.index, who, reason, self.core.retired, saved, vcpu.state)
 
     def pend_serror(self, vcpu: VirtualCpu) -> None:
         """Tell a vCPU of an error that is no instruction's fault: a virtual SError, taken when its PSTATE.A lets it."""

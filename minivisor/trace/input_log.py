@@ -3,7 +3,7 @@
 Inputs are records like all others, in the order of the run. A frame has more bytes than a row has columns; the rest of it
 follows in DATA records:
 
-    INPUT frame, 74 bytes, 2 pieces │ DATA 56 bytes │ DATA 18 bytes
+    INPUT frame, 74 bytes, 2 pieces │ DATA 48 bytes │ DATA 26 bytes
 
 When the ring forgets a chunk, its inputs are kept aside (`Trace.log`), up to a bound of their own, so that a long run can
 still be repeated from its trace.
@@ -22,13 +22,13 @@ from minivisor.trace.row import Rows
 
 __all__ = ["PIECE", "chosen", "events", "spread"]
 
-WORDS = Struct("<7Q")
+WORDS = Struct("<6Q")
 PIECE = WORDS.size
 """Bytes of one DATA record."""
 
 
 def spread(data: bytes) -> list[tuple[int, tuple[int, ...]]]:
-    """(bytes, seven words) of each DATA record that `data` takes."""
+    """(bytes, six words) of each DATA record that `data` takes."""
     pieces = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
     return [(len(piece), WORDS.unpack(piece.ljust(PIECE, b"\0"))) for piece in pieces]
 

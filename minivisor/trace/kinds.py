@@ -17,6 +17,7 @@ __all__ = [
     "Stage2Event",
     "StopReason",
     "SwitchReason",
+    "SwitchSide",
     "TimerEvent",
     "TlbiEvent",
     "WalkAccess",
@@ -42,9 +43,10 @@ class Kind(IntEnum):
     STEP = 16
     POLICY = 17
     DATA = 18
+    REGISTERS = 19
 
 
-PHYSICAL = (Kind.STAGE2, Kind.WALK, Kind.STEP, Kind.POLICY)
+PHYSICAL = (Kind.STAGE2, Kind.WALK, Kind.STEP, Kind.POLICY, Kind.REGISTERS)
 """Kinds that name physical addresses, or what EL2 thought: these differ from board to board, and no guest can see them."""
 
 
@@ -101,6 +103,13 @@ class IrqEvent(IntEnum):
     COMPLETED = 3
     SPILLED = 4
     LOWERED = 5
+
+
+class SwitchSide(IntEnum):
+    """Which way registers went at a world switch."""
+
+    SAVED = 0
+    LOADED = 1
 
 
 class TimerEvent(IntEnum):

@@ -24,48 +24,19 @@ from minivisor.trace.kinds import (
     Stage2Event,
     StopReason,
     SwitchReason,
+    SwitchSide,
     TimerEvent,
     TlbiEvent,
     WalkAccess,
 )
 
 __all__ = [
-    "COLUMNS",
-    "DTYPE",
-    "KINDS",
-    "NOBODY",
-    "TEXT",
-    "DataRecord",
-    "DeviceRecord",
-    "ExitCause",
-    "ExitRecord",
-    "ForegroundRecord",
-    "FrameRecord",
-    "InputEvent",
-    "InputRecord",
-    "IrqEvent",
-    "IrqRecord",
-    "Kind",
-    "Outcome",
-    "PolicyEvent",
-    "PolicyRecord",
-    "PsciRecord",
-    "Record",
-    "Rows",
-    "SchedRecord",
-    "Stage2Record",
-    "StartRecord",
-    "StepRecord",
-    "StopReason",
-    "StopRecord",
-    "SwitchReason",
-    "SwitchRecord",
-    "TimerEvent",
-    "TimerRecord",
-    "TlbiRecord",
-    "WalkRecord",
-    "exit_class",
-]
+    "COLUMNS", "DTYPE", "KINDS", "NOBODY", "TEXT", "DataRecord", "DeviceRecord", "ExitCause", "ExitRecord",
+    "ForegroundRecord", "FrameRecord", "InputEvent", "InputRecord", "IrqEvent", "IrqRecord", "Kind", "Outcome",
+    "PolicyEvent", "PolicyRecord", "PsciRecord", "Record", "RegistersRecord", "Rows", "SchedRecord", "Stage2Record",
+    "StartRecord", "StepRecord", "StopReason", "StopRecord", "SwitchReason", "SwitchRecord", "SwitchSide", "TimerEvent",
+    "TimerRecord", "TlbiRecord", "WalkRecord", "exit_class",
+]  # fmt: skip
 from minivisor.trace.row import COLUMNS, DTYPE, NOBODY, Rows
 
 TEXT = "text"
@@ -120,7 +91,10 @@ class ExitRecord(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchRecord(Record):
-    """A world switch to `vcpu`. previous: who ran before, NOBODY at first and after idling. saved, loaded: registers."""
+    """A world switch to `vcpu`. previous: who ran before, NOBODY at first and after idling. saved, loaded: so many registers.
+
+    told: 1 when REGISTERS records follow for whatever of them was not recorded before.
+    """
 
     kind: ClassVar[Kind] = Kind.SWITCH
     previous: Annotated[int, "number"] = 0
@@ -128,6 +102,7 @@ class SwitchRecord(Record):
     retired: int = 0
     saved: Annotated[int, "value"] = 0
     loaded: Annotated[int, "argument"] = 0
+    told: Annotated[int, "outcome"] = 0
 
     def describe(self) -> str:
         return f"{_show(self.reason)}: after {_vcpu(self.previous)}"
@@ -212,12 +187,9 @@ class InputRecord(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataRecord(Record):
-    """The next `size` bytes, at most 56, of what came in the INPUT record before: eight in a column, little-endian."""
+class Words(Record):
+    """A record that is six words, in the columns that a page reads to the last bit (`retired` is a double there)."""
 
-    kind: ClassVar[Kind] = Kind.DATA
-    size: Annotated[int, "detail"] = 0
-    retired: int = 0
     pc: int = 0
     esr: int = 0
     far: int = 0
@@ -227,8 +199,16 @@ class DataRecord(Record):
 
     @property
     def words(self) -> tuple[int, ...]:
-        """All seven columns."""
-        return self.retired, self.pc, self.esr, self.far, self.ipa, self.value, self.argument
+        """All six columns."""
+        return self.pc, self.esr, self.far, self.ipa, self.value, self.argument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRecord(Words):
+    """The next `size` bytes, at most 48, of what came in the INPUT record before: eight in a column, little-endian."""
+
+    kind: ClassVar[Kind] = Kind.DATA
+    size: Annotated[int, "detail"] = 0
 
     def describe(self) -> str:
         return f"{self.size} bytes"
@@ -367,12 +347,25 @@ class PolicyRecord(Record):
     about: Annotated[int, "value"] = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistersRecord(Words):
+    """Registers that the world switch before moved (`registers`). names: number of the trace's text that names the words.
+
+    sets: so many different `names` there are.
+    """
+
+    kind: ClassVar[Kind] = Kind.REGISTERS
+    side: Annotated[SwitchSide, "detail"] = SwitchSide.SAVED
+    sets: Annotated[int, "outcome"] = 0
+    names: Annotated[int, "number", TEXT] = 0
+
+
 KINDS: dict[int, type[Record]] = {
     cls.kind: cls
     for cls in (
         ExitRecord, SwitchRecord, IrqRecord, TimerRecord, PsciRecord, SchedRecord, InputRecord, FrameRecord,
         ForegroundRecord, StartRecord, StopRecord, Stage2Record, TlbiRecord, DeviceRecord, WalkRecord, StepRecord,
-        PolicyRecord, DataRecord,
+        PolicyRecord, DataRecord, RegistersRecord,
     )
 }  # fmt: skip
 

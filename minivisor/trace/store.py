@@ -11,7 +11,7 @@ replay, grading and the security tests stand on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -21,8 +21,9 @@ import numpy as np
 from minivisor.trace import codec, file, input_log, kinds, records
 from minivisor.trace.digest import Digest, digest_of
 from minivisor.trace.file import Document, Metadata
-from minivisor.trace.kinds import PHYSICAL
+from minivisor.trace.kinds import PHYSICAL, SwitchSide
 from minivisor.trace.records import ForegroundRecord, InputRecord, Kind, Record
+from minivisor.trace.registers import Registers
 from minivisor.trace.row import DTYPE, NOBODY, ROW, Rows
 from minivisor.trace.table import Table
 
@@ -34,6 +35,9 @@ LOG = 1 << 18
 """Records of the input log kept beside the ring."""
 TEXTS = 4096
 """Different texts a trace keeps: a guest that is reset for ever must not fill the host."""
+SWITCHES = 32
+"""World switches of which the registers are recorded."""
+NOTHING: Mapping[str, int] = {}
 MORE = "(one of more texts than a trace keeps)"
 
 _EXIT = int(Kind.EXIT)
@@ -42,14 +46,18 @@ _EXIT = int(Kind.EXIT)
 class Trace:
     """The records of one run, oldest first.
 
-    limit: how many records to keep at least (rounded up to chunks of 4,096; 80 bytes each). Arguments of the appending
+    limit: how many records to keep at least (rounded up to chunks of 4,096; 80 bytes each). registers: of how many world
+    switches, the first of the run, the registers are recorded. Arguments of the appending
     methods are integers: u64 for times, registers and addresses, or struct.error is raised.
     """
 
-    def __init__(self, metadata: Metadata | None = None, limit: int = 500_000) -> None:
+    def __init__(
+        self, metadata: Metadata | None = None, limit: int = 500_000, registers: int = SWITCHES
+    ) -> None:
         if limit < 1:
             raise ValueError(f"trace limit: {limit}, expected at least 1 record")
         self.metadata = metadata or Metadata()
+        self.registers = Registers(registers)
         self.lost = self.log_lost = 0
         self.log: Rows = np.zeros(0, DTYPE)
         """Records of the input log that the ring has lost; `log_lost`: those that are not here either."""
@@ -127,18 +135,17 @@ class Trace:
         self._at = at + ROW.size
 
     def switch(
-        self,
-        time: int,
-        vcpu: int,
-        previous: int,
-        reason: int,
-        retired: int = 0,
-        saved: int = 0,
-        loaded: int = 0,
-        host: int = 0,
-    ) -> None:
-        """A world switch from `previous` to `vcpu` (records.SwitchRecord)."""
-        self._row(time, Kind.SWITCH, vcpu, 0, reason, previous, retired, value=saved, argument=loaded, host=host)
+        self, time: int, vcpu: int, previous: int, reason: int, retired: int = 0, saved: Mapping[str, int] = NOTHING,
+        loaded: Mapping[str, int] = NOTHING, host: int = 0,
+    ) -> None:  # fmt: skip
+        """A world switch from `previous` to `vcpu` (records.SwitchRecord), and the registers it moved, at the first ones."""
+        told, counts = self.registers.left > 0, {"value": len(saved), "argument": len(loaded)}
+        self._row(time, Kind.SWITCH, vcpu, told, reason, previous, retired, host=host, **counts)
+        if told:
+            for side, who, state in ((SwitchSide.SAVED, previous, saved), (SwitchSide.LOADED, vcpu, loaded)):
+                for names, sets, words in self.registers.rows(who, state) if state else ():
+                    self._row(time, Kind.REGISTERS, who, sets, side, self.text(names), 0, *words)
+            self.registers.left -= bool(saved)
 
     def irq(self, time: int, vcpu: int, event: int, intid: int, priority: int = 0, slot: int = 0) -> None:
         """A step of a virtual interrupt's life (records.IrqRecord)."""
@@ -166,8 +173,8 @@ class Trace:
         """A key, a touch or a frame (records.InputRecord), and the bytes of it that a replay needs."""
         pieces = input_log.spread(data)
         self._row(time, Kind.INPUT, vcpu, len(pieces), event, code, value=position, argument=slot)
-        for size, (retired, pc, esr, far, ipa, value, argument) in pieces:
-            self._row(time, Kind.DATA, vcpu, 0, size, 0, retired, pc, esr, far, ipa, value, argument)
+        for size, words in pieces:
+            self._row(time, Kind.DATA, vcpu, 0, size, 0, 0, *words)
 
     def frame(self, time: int, vcpu: int, sequence: int, pixels: int, host: int = 0) -> None:
         """A composed frame (records.FrameRecord)."""

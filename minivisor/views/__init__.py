@@ -36,8 +36,10 @@ __all__ = [
     "WorldSwitch",
 ]
 
-TRACED: dict[str, Any] = {cls.name: cls for cls in (Timeline, TwoStageWalk, ListRegisters, Scheduler, PageOwnership)}
+TRACED: dict[str, Any] = {
+    cls.name: cls for cls in (Timeline, TwoStageWalk, ListRegisters, Scheduler, WorldSwitch, PageOwnership)
+}
 """The diagrams that a trace alone is enough for: (trace, since, until, code=, size=, step=)."""
 
-VIEWS: dict[str, type[View]] = {**TRACED, **{cls.name: cls for cls in (WorldSwitch, RegisterExplorer, PhoneView)}}
+VIEWS: dict[str, type[View]] = {**TRACED, **{cls.name: cls for cls in (RegisterExplorer, PhoneView)}}
 """All diagrams by name."""

@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from minivisor import views
-from minivisor.phone.phone import Phone
-from minivisor.trace.records import NOBODY, Kind
 from minivisor.views.modules import script
 from minivisor.views.page import PAGE, element, json_text, modules, ratio
 from minivisor.views.svg import NOTICE, style
@@ -31,7 +28,6 @@ from minivisor.views.phone import picture
 
 phone = Phone(slice="100us", list_registers=1, cost="kvm-arm-2016")
 frames = [picture(phone.run("2ms"), "switched on")]
-switch = last_switch(phone)
 phone.type("hello", phone.personal, at=11_120_000)
 frames += [picture(phone.run("38ms"), "typed hello")]
 phone.switch()
@@ -43,25 +39,16 @@ LINES = {
     "timeline": 'Timeline(phone.trace, 0, 3_000_000, code=elf_reader(guests.path("persona")))',
     "scheduler": "Scheduler(phone.trace, 0, 20_000_000)",
     "lists": "ListRegisters(phone.trace, 11_000_000, 13_000_000)",
-    "world": "WorldSwitch(switch)",
+    "world": "WorldSwitch(phone.trace)",
     "walk": 'TwoStageWalk([phone.walk(0xFFFFFF804020C000, phone.personal, "w"), phone.walk(0xFFFFFF8040202D80, kind="x")])',
     "pages": 'PageOwnership(phone.trace, fixed=[(0x80000000, 2 << 20, "hypervisor")])',
     "register": 'RegisterExplorer("HCR_EL2", 0x80000001, others=["ESR_EL2", "VTCR_EL2", "VTTBR_EL2", "SCTLR_EL1", "TCR_EL1"])',
 }
 
 
-def last_switch(phone: Phone) -> views.Switch:
-    """The newest switch from one vCPU to another, with the registers the hypervisor kept of both."""
-    rows = phone.trace.rows()
-    number = [n for n, row in enumerate(rows) if row["kind"] == Kind.SWITCH and row["number"] != NOBODY][-1]
-    leaves, enters = (phone.hypervisor.vcpus[int(rows[name][number])] for name in ("number", "vcpu"))
-    saved, loaded = dict(leaves.state), dict(enters.state)
-    return views.Switch(leaves.persona.name, enters.persona.name, saved, loaded, int(rows["time"][number]))
-
-
 def made() -> dict[str, View]:
     """The diagrams, by running the lines above."""
-    names: dict[str, object] = {"last_switch": last_switch}
+    names: dict[str, object] = {}
     exec(SETUP, names)
     return {name: eval(line, names) for name, line in LINES.items()}
 

@@ -17,7 +17,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "walk": RECORDS,
     "lists": RECORDS,
     "scheduler": RECORDS,
-    "world": ("kit",),
+    "world": ("kit", "rows"),
     "pages": RECORDS,
     "register": ("kit", "bits"),
     "phone": ("kit", "rows"),

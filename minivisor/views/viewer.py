@@ -18,10 +18,11 @@ from minivisor.views.modules import script
 from minivisor.views.page import PAGE, json_text, modules
 from minivisor.views.records import described, forms, schema
 from minivisor.views.walk import FORMS
+from minivisor.views.world import groups_state
 
 __all__ = ["viewer"]
 
-SHOWN = ("timeline", "scheduler", "lists", "pages", "walk")
+SHOWN = ("timeline", "scheduler", "lists", "world", "pages", "walk")
 FIRST = ("timeline", "scheduler")
 BOX = '<label><input type="checkbox" name="diagram" value="{}"{}> {}</label>'
 BODY = """<p class="lead">Drop a trace file here, or choose one. It stays on this machine.</p>
@@ -57,6 +58,7 @@ def _known() -> dict[str, Any]:
         "exits": {},
         "code": {},
         "list_registers": 1,
+        "groups": groups_state(),
         "descriptors": registers,
         "fsc": {str(int(fsc)): words for fsc, words in FSC_NAMES.items()},
     }

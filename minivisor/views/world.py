@@ -8,9 +8,12 @@ from typing import Any
 
 from minivisor.hypervisor.world import GROUPS
 from minivisor.stages import State
+from minivisor.trace.records import Kind
+from minivisor.trace.store import Trace
+from minivisor.views.records import EMBED, Reader, trace_state
 from minivisor.views.view import View
 
-__all__ = ["Switch", "WorldSwitch"]
+__all__ = ["Switch", "WorldSwitch", "groups_state"]
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,38 @@ class Switch:
 class WorldSwitch(View):
     """The register file before and after, group by group; a step loads one more group.
 
+    switches: one, several, or a trace, for those whose registers it recorded. since, until: virtual ns, of a trace.
     groups: registers by owner, in the order in which they are loaded.
     """
 
     name = "world"
 
     def __init__(
-        self, switches: Switch | Sequence[Switch], groups: Mapping[str, Sequence[str]] = GROUPS, *, step: int = -1
+        self,
+        switches: Switch | Sequence[Switch] | Trace,
+        since: int = 0,
+        until: int | None = None,
+        *,
+        groups: Mapping[str, Sequence[str]] = GROUPS,
+        code: Reader | None = None,
+        size: int | None = EMBED,
+        step: int = -1,
     ) -> None:
-        given = [switches] if isinstance(switches, Switch) else list(switches)
-        trace = next((switch.trace for switch in given if switch.trace), "")
-        names = [[group, list(registers)] for group, registers in groups.items()]
-        super().__init__({"groups": names, "switches": [_switch(s) for s in given], "trace": trace}, step)
+        state: dict[str, Any] = {"groups": groups_state(groups)}
+        if isinstance(switches, Trace):
+            # From the beginning of the run: a switch records what is not as it was recorded before.
+            state |= trace_state(switches, 0, until, code, size, (Kind.SWITCH, Kind.REGISTERS))
+            state["since"] = since
+        else:
+            given = [switches] if isinstance(switches, Switch) else list(switches)
+            state["trace"] = next((switch.trace for switch in given if switch.trace), "")
+            state["switches"] = [_switch(switch) for switch in given]
+        super().__init__(state, step)
+
+
+def groups_state(groups: Mapping[str, Sequence[str]] = GROUPS) -> list[list[Any]]:
+    """Groups of registers as plain data."""
+    return [[group, list(registers)] for group, registers in groups.items()]
 
 
 def _switch(switch: Switch) -> dict[str, Any]:

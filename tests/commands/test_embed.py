@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minivisor.cli import run
 from minivisor.commands.embed import LIMIT
-from minivisor.views import TRACED
+from minivisor.views import TRACED, Timeline
 from tests.trace.traces import real_run
 
 
@@ -31,10 +32,22 @@ def test_a_page_of_each_diagram_fits_and_its_size_is_printed(
     assert f'<minivisor-view name="{name}">' in page.read_text(encoding="utf-8") and size <= LIMIT
 
 
+def test_a_diagram_may_be_called_by_its_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a saved run has its first switches, or none if it was told to keep none."""
+    for kept, words in ((32, "registers saved and loaded"), (0, "No world switch")):
+        trace, page = tmp_path / f"{kept}.trace", tmp_path / f"{kept}.html"
+        options = ["--slice", "100us", "--cost-model", "kvm-arm-2016", "--registers", str(kept)]
+        assert run(["phone", "--headless", "--for", "2ms", *options, "--trace", str(trace)]) == 0
+        assert run(["embed", str(trace), "--diagram", "world-switch", "-o", str(page)]) == 0
+        assert words in page.read_text(encoding="utf-8").partition("</p><script")[0] and page.stat().st_size <= LIMIT
+    capsys.readouterr()
+
+
 def test_a_window_carries_its_records_only(trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--from", "5ms", "--to", "15ms", "-o", str(tmp_path / "page.html")]
     assert run(["embed", str(trace), "--diagram", "timeline", *options]) == 0
-    times = real_run().rows()["time"]
+    rows = real_run().rows()
+    times = rows["time"][np.isin(rows["kind"], Timeline.kinds)]
     assert f": {((times >= 5_000_000) & (times < 15_000_000)).sum():,} records, " in capsys.readouterr().out
 
 

@@ -30,7 +30,7 @@ def append_one_of_each(trace: Trace) -> None:
     """By the method of each kind; WALK and STEP have none, `Walk.record` appends those."""
     r = records
     trace.exit(1, 0, 10, 0x100, HVC, 0x200, 0x300, Outcome.RESUME, 7, 99, r.ExitCause.SYNC)
-    trace.switch(2, 1, 0, r.SwitchReason.SLICE, 20, 7, 8, 99)
+    trace.switch(2, 1, 0, r.SwitchReason.SLICE, 20, {"X0": 7, "V1": 9 << 64 | 5}, {"X0": 8}, 99)
     trace.irq(3, 1, r.IrqEvent.LISTED, 27, 0xA0, 2)
     trace.timer(4, 1, r.TimerEvent.ARMED, 27, 5000)
     trace.psci(5, 0, 0xC4000003, 1, 0x4000, 3, (1 << 64) - 2, 99)
@@ -52,24 +52,26 @@ def one_of_each() -> list[Record]:
     return [
         r.ExitRecord(time=1, vcpu=0, retired=10, pc=0x100, esr=HVC, far=0x200, ipa=0x300, outcome=Outcome.RESUME,
                      value=7, host=99),
-        r.SwitchRecord(time=2, vcpu=1, previous=0, reason=r.SwitchReason.SLICE, retired=20, saved=7, loaded=8, host=99),
+        r.SwitchRecord(time=2, vcpu=1, previous=0, reason=r.SwitchReason.SLICE, retired=20, saved=2, loaded=1, told=1, host=99),
+        r.RegistersRecord(time=2, vcpu=0, side=r.SwitchSide.SAVED, sets=1, names=0, pc=7, esr=5, far=9),
+        r.RegistersRecord(time=2, vcpu=1, side=r.SwitchSide.LOADED, sets=1, names=0, pc=8),
         r.IrqRecord(time=3, vcpu=1, event=r.IrqEvent.LISTED, intid=27, priority=0xA0, slot=2),
         r.TimerRecord(time=4, vcpu=1, event=r.TimerEvent.ARMED, intid=27, deadline=5000),
         r.PsciRecord(time=5, vcpu=0, function=0xC4000003, x1=1, x2=0x4000, x3=3, result=(1 << 64) - 2, host=99),
-        r.SchedRecord(time=6, vcpu=NOBODY, slice=10_000, runnable=3, host=99, why=0),
+        r.SchedRecord(time=6, vcpu=NOBODY, slice=10_000, runnable=3, host=99, why=1),
         r.InputRecord(time=7, vcpu=1, event=r.InputEvent.FRAME, code=57, position=4, slot=3, pieces=2),
-        r.DataRecord(time=7, vcpu=1, size=56, retired=0x0807060504030201, pc=0x100F0E0D0C0B0A09, esr=0x1817161514131211,
-                     far=0x201F1E1D1C1B1A19, ipa=0x2827262524232221, value=0x302F2E2D2C2B2A29, argument=0x3837363534333231),
-        r.DataRecord(time=7, vcpu=1, size=1, retired=57),
+        r.DataRecord(time=7, vcpu=1, size=48, pc=0x0807060504030201, esr=0x100F0E0D0C0B0A09, far=0x1817161514131211,
+                     ipa=0x201F1E1D1C1B1A19, value=0x2827262524232221, argument=0x302F2E2D2C2B2A29),
+        r.DataRecord(time=7, vcpu=1, size=9, pc=0x3837363534333231, esr=57),
         r.FrameRecord(time=8, vcpu=0, sequence=5, pixels=1 << 63, host=99),
         r.ForegroundRecord(time=9, vcpu=1, previous=0),
         r.StartRecord(time=10, vcpu=0, pc=0x40080000, context=0x40000000),
-        r.StopRecord(time=11, vcpu=0, reason=r.StopReason.SHUTDOWN, text=1, retired=30, pc=0x104, esr=HVC, far=0x8),
+        r.StopRecord(time=11, vcpu=0, reason=r.StopReason.SHUTDOWN, text=2, retired=30, pc=0x104, esr=HVC, far=0x8),
         r.Stage2Record(time=12, vcpu=1, event=kinds.Stage2Event.PROTECT, ipa=0x4000_0000, pa=0x8000_0000, size=0x20_0000,
-                       prot=2),
+                       prot=3),
         r.TlbiRecord(time=13, vcpu=1, event=kinds.TlbiEvent.IPA, vmid=2, ipa=0x4000_0000),
-        r.DeviceRecord(time=14, vcpu=0, event=kinds.DeviceEvent.WRITE, width=2, device=3, ipa=0x900_0000, value=65),
-        r.PolicyRecord(time=15, vcpu=1, event=kinds.PolicyEvent.REFUSE, rule=4, why=5, about=0x8000_0000),
+        r.DeviceRecord(time=14, vcpu=0, event=kinds.DeviceEvent.WRITE, width=2, device=4, ipa=0x900_0000, value=65),
+        r.PolicyRecord(time=15, vcpu=1, event=kinds.PolicyEvent.REFUSE, rule=5, why=6, about=0x8000_0000),
     ]  # fmt: skip
 
 
@@ -78,7 +80,7 @@ def test_each_method_writes_what_its_record_says() -> None:
     expected = one_of_each()
     append_one_of_each(trace)
     assert list(trace) == expected
-    assert trace.texts == ["in turn", "powered off", "rwx", "Pl011", "ownership", "not its own"]
+    assert trace.texts == ["X0 V1.D[0] V1.D[1]", "in turn", "powered off", "rwx", "Pl011", "ownership", "not its own"]
     assert {record.kind for record in expected} == set(Kind) - {Kind.WALK, Kind.STEP}
     again = Trace()
     for words in trace.texts:

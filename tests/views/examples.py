@@ -6,14 +6,12 @@ from collections.abc import Callable
 from functools import cache
 
 from minivisor import Phone, guests
-from minivisor.trace.records import NOBODY, Kind
 from minivisor.views import (
     ListRegisters,
     PageOwnership,
     PhoneView,
     RegisterExplorer,
     Scheduler,
-    Switch,
     Timeline,
     TwoStageWalk,
     View,
@@ -23,7 +21,7 @@ from minivisor.views.code import elf_reader
 from minivisor.views.phone import picture
 from tests.trace.traces import real_run
 
-__all__ = ["EXAMPLES", "crowded", "example", "last_switch"]
+__all__ = ["EXAMPLES", "crowded", "example"]
 
 KERNEL = 0xFFFF_FF80_4020_2D80  # where the persona's kernel waits for interrupts
 
@@ -45,14 +43,6 @@ def contended(slice: str = "100us") -> Phone:
     phone = Phone(slice=slice, cost="kvm-arm-2016")
     phone.run("1ms")
     return phone
-
-
-def last_switch(phone: Phone) -> Switch:
-    """The newest switch from one vCPU to another, as the hypervisor kept both."""
-    rows = phone.trace.select(Kind.SWITCH)
-    row = rows[rows["number"] != NOBODY][-1]
-    leaves, enters = phone.hypervisor.vcpus[int(row["number"])], phone.hypervisor.vcpus[int(row["vcpu"])]
-    return Switch(leaves.persona.name, enters.persona.name, leaves.state, enters.state, int(row["time"]))
 
 
 def frames() -> PhoneView:
@@ -77,7 +67,7 @@ EXAMPLES: dict[str, Callable[[], View]] = {
     "walk": lambda: TwoStageWalk([crowded().walk(KERNEL, kind="x"), crowded().walk(0x4008_0000)]),
     "lists": lambda: ListRegisters(crowded().trace),
     "scheduler": lambda: Scheduler(contended().trace),
-    "world": lambda: WorldSwitch(last_switch(contended())),
+    "world": lambda: WorldSwitch(contended().trace),
     "pages": owned,
     "register": lambda: RegisterExplorer("HCR_EL2", 0x8000_0001),
     "phone": frames,

@@ -48,9 +48,8 @@ def cell(source: str) -> dict[str, Any]:
 def notebook() -> dict[str, Any]:
     """The gallery's run, a cell for each diagram, and one that writes down what Python knows of them."""
     lines = {**LINES, "phone": "PhoneView(phone)"}
-    setup = SETUP.replace("switch = ", "from minivisor.views.gallery import last_switch\nswitch = ")
     cells = [
-        cell(f"{setup}\nshown = {{}}"),
+        cell(f"{SETUP}\nshown = {{}}"),
         *(cell(f"shown[{name!r}] = {line}\nshown[{name!r}]") for name, line in lines.items()),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}

@@ -61,6 +61,7 @@ function banksOf(data, most) {
 function bankSvg(data, held, bank, top, width, now) {
   const side = 16, per = Math.floor(width / side), cells = Math.ceil((bank.to - bank.from) / bank.cell);
   let out = text(0, top + 12, `PA ${at64(bank.from)} to ${at64(bank.to - 1)}`, `${MONO} font-size="11.5"`) + text(width, top + 12, `a cell is ${bytes(bank.cell)}`, `${END} font-size="11"`, col("dim"));
+  out += `<g ${MIDDLE} font-size="10" ${BOLD}>`; // once, not in each of some hundred cells
   for (let k = 0; k < cells; k++) {
     const from = bank.from + k * bank.cell, to = from + bank.cell, x = (k % per) * side, y = top + 20 + Math.floor(k / per) * side;
     const owners = [...new Set(held.filter((m) => m.pa < to && from < m.pa + m.size).map((m) => m.owner))];
@@ -70,8 +71,9 @@ function bankSvg(data, held, bank, top, width, now) {
     const letter = owners.length === 0 ? "" : owners.length > 1 ? "+" : data.letters[who];
     out += `<g><title>${esc(`${at64(from)}: ${owners.join(" and ") || "nobody's"}${part?.prot ? `, ${part.prot}` : ""}`)}</title>` +
       rect(x + 1, y + 1, side - 2, side - 2, read ? "none" : fill, `rx="2" stroke="${owners.length ? (fresh ? col("ink") : fill) : col("line")}" stroke-width="${fresh ? 1.6 : read ? 2 : 1}"`) +
-      text(x + side / 2, y + 12, letter, `${MIDDLE} font-size="10" ${BOLD}`, read ? col("ink") : col("paper")) + "</g>";
+      (letter ? text(x + side / 2, y + 12, letter, "", read ? col("ink") : col("paper")) : "") + "</g>";
   }
+  out += "</g>";
   return { body: out, height: 30 + Math.ceil(cells / per) * side };
 }
 

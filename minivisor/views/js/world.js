@@ -4,6 +4,49 @@
 const differs = (data, s, name) => (s.saved[name] || "0") !== (s.loaded[name] || "0");
 const shortHex = (word, px) => fit(`0x${word || "0"}`, px, 6.7);
 
+const REGISTER_WORDS = ["pc", "esr", "far", "ipa", "value", "argument"];
+const EMPTY_SIDE = { words: new Map(), seen: new Set(), sets: Infinity };
+
+/** What a REGISTERS record adds to what is known of its vCPU: minivisor/trace/registers.py says what is in it. */
+function learnWords(side, state, rows, i) {
+  const names = (state.texts[rows.number[i]] || "").split(" ");
+  side.seen.add(rows.number[i]);
+  side.sets = rows.outcome[i];
+  REGISTER_WORDS.slice(0, names.length).forEach((column, k) => side.words.set(names[k], rows[column].at(i)));
+}
+
+/** Registers by name, in hexadecimal; the two halves of a wide one together. */
+function registersOf({ words }) {
+  const found = Object.create(null);
+  for (const [name, word] of words) {
+    const [whole, half] = name.split(".D[");
+    if (half === undefined) found[name] = word.toString(16);
+    else if (half === "0]") found[whole] = (((words.get(`${whole}.D[1]`) || 0n) << 64n) | word).toString(16);
+  }
+  return found;
+}
+
+/** The switches between two vCPUs of which the records tell all registers. */
+function switchesOf({ state, rows }) {
+  const known = new Map(), found = [];
+  let open = -1;
+  const side = (vcpu) => known.get(vcpu) || known.set(vcpu, { words: new Map(), seen: new Set(), sets: 0 }).get(vcpu);
+  const close = () => {
+    if (open < 0 || !rows.outcome[open] || rows.number[open] === 255 || rows.time[open] < (state.since || 0)) return;
+    const leaves = known.get(rows.number[open]) || EMPTY_SIDE, enters = known.get(rows.vcpu[open]) || EMPTY_SIDE;
+    if (leaves.seen.size < leaves.sets || enters.seen.size < enters.sets) return;
+    found.push({ from: personaName(state, rows.number[open]), to: personaName(state, rows.vcpu[open]), time: rows.time[open], record: rows.record[open], saved: registersOf(leaves), loaded: registersOf(enters) });
+  };
+  for (let i = 0; i < rows.n; i++) {
+    if (rows.kind[i] === KIND.switch) {
+      close();
+      open = i;
+    } else if (rows.kind[i] === KIND.registers) learnWords(side(rows.vcpu[i]), state, rows, i);
+  }
+  close();
+  return found;
+}
+
 /** Which switch a step is of, and how many groups are loaded by then. */
 const placed = (data, step) => ({ s: data.switches[Math.floor(step / (data.groups.length + 1))], done: step % (data.groups.length + 1) });
 
@@ -37,7 +80,10 @@ const view = diagram({
   name: "world",
   title: "World switch",
   question: "What leaves the core with one vCPU, and what comes with the next?",
-  prepare: (state) => ({ state, switches: state.switches, groups: state.groups, trace: state.trace, note: state.note }),
+  prepare(state) {
+    const switches = state.switches || switchesOf(opened(state));
+    return { state, switches, groups: state.groups, trace: state.trace, note: state.note };
+  },
   steps: (data) => data.switches.length * (data.groups.length + 1),
   start: (data) => (data.switches.length ? Math.max(1, data.groups.findIndex(([name]) => name === "translation") + 1) : 0),
   record: (data, step) => placed(data, step).s?.record ?? -1,
@@ -47,7 +93,7 @@ const view = diagram({
   },
   frame(data, ui) {
     const { s, done } = placed(data, ui.step);
-    if (!s) return { svg: svg(ui.width, 40, "no switch", text(0, 24, "No world switch.")), say: "No world switch.", table: () => ({ head: ["register"], rows: [] }) };
+    if (!s) return { svg: svg(ui.width, 40, "no switch", text(0, 24, "No world switch with its registers.")), say: "No world switch of which these records have the registers: a trace keeps those of the first ones (--registers N).", table: () => ({ head: ["register"], rows: [] }) };
     const all = data.groups.flatMap(([, registers]) => registers), changed = all.filter((name) => differs(data, s, name)).length;
     const gutter = 108;
     let body = glyph(2, 6, 10, 1.1, series(0)) + text(16, 14, `still ${fit(s.from, 130)}'s`, 'font-size="12"') + glyph(2, ui.width / 2 + 6, 10, 1.1, series(1)) + text(ui.width / 2 + 16, 14, `loaded, ${fit(s.to, 130)}'s`, 'font-size="12"'), y = 24;
