@@ -44,6 +44,7 @@ EIGHT = np.uint64(8)
 SVC = np.uint64(2)  # EXCP_SWI
 EXTERNAL_ABORT = np.uint64(0x110)  # synchronous external abort, not on a walk: FSC 0x10
 MEM_READ, MEM_WRITE, MEM_FETCH = np.uint64(16), np.uint64(17), np.uint64(18)  # uc_mem_type
+FILLS_TO_GROW = np.uint64(1 << 16)  # 20 ms of the host, and more pages than most guests have
 ATTEND_CODE, ATTEND_FAULT = np.uint64(1), np.uint64(2)
 GICV_SIZE = np.uint64(0x2000)
 PAR_RES1, PAR_NORMAL = np.uint64(1 << 11), np.uint64(0xFF << 56 | 1 << 11)  # memory attribute: Normal write-back
@@ -161,6 +162,7 @@ def flush_engine_tlb(core):  # type: ignore[no-untyped-def]
     Unicorn's TLBI of a page inside a block mapping leaves the block's other pages behind, so such a TLBI comes here.
     """
     core.tagged = ZERO
+    core.fills_at_flush = core.fills
     vttbr = core.cp[CP.VTTBR_EL2].val
     write_cp(core, CP.VTTBR_EL2, vttbr ^ np.uint64(1 << 40))
     write_cp(core, CP.VTTBR_EL2, vttbr)
@@ -206,12 +208,17 @@ def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
 
 @hot
 def fill(core, va, access, result):  # type: ignore[no-untyped-def]
-    """Give Unicorn's TLB an entry, W^X: a writable and executable one would put every store on its slow path."""
+    """Give Unicorn's TLB an entry, W^X: a writable and executable one would put every store on its slow path.
+
+    After FILLS_TO_GROW fills it is flushed first: Unicorn's begins with 256 entries, and grows at a flush or never.
+    """
     if in_window(core, va):
         store64(result, core.stale_page[(va - WINDOW) >> np.uint64(12)])
         store64(result + EIGHT, FETCH)
         return np.uint32(1)
     core.fills += ONE
+    if core.fills - core.fills_at_flush >= FILLS_TO_GROW:
+        flush_engine_tlb(core)
     kind = FETCH if np.uint64(access) == MEM_FETCH else (WRITE if np.uint64(access) == MEM_WRITE else READ)
     slot, el0 = _resolve(core, va, kind)
     if slot == MISS:

@@ -16,7 +16,7 @@ __all__ = ["CORE", "CP_NAMES", "LIST_REGISTERS", "REG_NAMES", "STALE_PAGES", "TL
 LIST_REGISTERS = 16
 """The most list registers a GICv2 can have (GICH_VTR.ListRegs is six bits, GICH_LR0..63; we build up to 16)."""
 
-TLB_SETS, TLB_WAYS = 1024, 16
+TLB_SETS, TLB_WAYS = 2048, 16
 STALE_PAGES = 8
 """Pages whose code is dropped one by one; more at once, and everything is."""
 
@@ -96,6 +96,7 @@ CORE = np.dtype(
                 ("fault_pc", _u8),
                 # ── counters outside the digest ──
                 *((name, _u8) for name in ("fills", "walks", "tlb_flushes", "entries_el1", "restarts")),
+                ("fills_at_flush", _u8),  # how many there were when our hooks last flushed the engine's TLB
                 ("moved", _u8),  # bytes of registers between the engine and this record, for EL2
                 # ── the architectural TLB ──
                 ("regime_stale", _u8),

@@ -44,7 +44,7 @@ GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)
 @hot
 def _set_of(page, shift):  # type: ignore[no-untyped-def]
     """First slot of the set where a page of this size lives."""
-    return (((page + shift) * GOLDEN) >> np.uint64(54)) % SETS * WAYS
+    return (((page + shift) * GOLDEN) >> np.uint64(53)) % SETS * WAYS
 
 
 @hot
@@ -126,16 +126,16 @@ def evict_all(core):  # type: ignore[no-untyped-def]
 @hot
 def evict_asid(core, asid, every_asid):  # type: ignore[no-untyped-def]
     """TLBI ASIDE1, or VMALLE1 when `every_asid`: entries of the loaded VMID; by ASID, global entries stay. Its reach."""
-    reach = NOTHING
-    for slot in range(ENTRIES):
-        context = core.tlb_context[slot]
-        if context == ZERO or context & VMID_MASK != core.vmid:
-            continue
-        mine = context & ASID_MASK == asid << np.uint64(8) and context & GLOBAL == ZERO
-        if every_asid != ZERO or mine:
-            core.tlb_context[slot] = ZERO
-            reach = BEYOND
-    return reach
+    mask, wanted = VMID_MASK | VALID, core.vmid | VALID
+    if every_asid == ZERO:
+        mask, wanted = mask | ASID_MASK | GLOBAL, wanted | asid << np.uint64(8)
+    contexts, gone = core.tlb_context, ZERO
+    for slot in range(ENTRIES):  # without a branch: several entries at once
+        context = contexts[slot]
+        mine = context & mask == wanted
+        contexts[slot] = ZERO if mine else context
+        gone += ONE if mine else ZERO
+    return BEYOND if gone != ZERO else NOTHING
 
 
 @hot

@@ -447,6 +447,23 @@ def test_the_declared_flush_is_of_everything() -> None:
     assert lookup(record, pages[TLB_WAYS] << np.uint64(12), asid, off) != MISS
 
 
+def test_the_engines_tlb_grows_with_what_a_guest_touches() -> None:
+    """Unicorn's has 256 entries at first, and a guest that sweeps over more without a TLBI would miss for ever."""
+    rig = marked()
+    lower, _ = rig.mmu_on()
+    for va in range(BLOCK, BLOCK + (4 << 20), 2 << 20):
+        first = rig.map(lower, va, OLD | S1_RW, 3)
+        rig.memory.span(first, 4096).view(np.uint64)[:] = OLD | S1_RW | XN | 3
+    sweep = [a64.LDR(0, 1), 0x91400421, a64.SUBS(2, 2, 1), a64.CBNZ(2, -12)]  # add x1, x1, #1, lsl #12
+    words = [0xAA0303E1, 0xAA0403E2, *sweep, a64.SUBS(5, 5, 1), a64.CBNZ(5, -28), a64.HVC(1)]  # mov x1, x3; mov x2, x4
+    rounds, pages = 600, 1024
+    rig.start(words, X3=BLOCK, X4=pages, X5=rounds)
+    fills, walks = int(rig.core.record.fills), int(rig.core.record.walks)
+    assert rig.hvc() == 1
+    assert pages <= int(rig.core.record.walks) - walks <= pages + 8
+    assert pages < int(rig.core.record.fills) - fills < rounds * pages * 2 // 3
+
+
 def test_code_runs_through_the_tlb_too(rig: Rig) -> None:
     """A stale executable page: the old code runs until the TLBI."""
     lower, _ = rig.mmu_on()
