@@ -302,7 +302,8 @@ def read_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
 def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
     """uc_cb_insn_sys_t for MSR: timers are ours; after SCTLR, TCR or a TTBR (CRn 1, 2) the regime is read again.
 
-    VBAR_EL1 (3, 0, 12, 0, 0) loses its RES0 bits, which Unicorn keeps and takes virtual interrupts to.
+    VBAR_EL1 (3, 0, 12, 0, 0) loses its RES0 bits, which Unicorn keeps and takes virtual interrupts to. MDSCR_EL1
+    (2, 0, 0, 2, 2) may begin a software step.
     """
     crn, op0, op1 = load32(encoding), load32(encoding + EIGHT), load32(encoding + np.uint64(12))
     core = core_at(user)
@@ -310,6 +311,9 @@ def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
         core.regime_stale = ONE
         return np.uint32(0)
     crm, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(16))
+    if op0 == TWO and op1 | crn == ZERO and crm == TWO and op2 == TWO:
+        core.stepping, core.deadline = ONE, ZERO  # the run loop looks whether it is
+        return np.uint32(0)
     if crn == np.uint64(12) and op0 == THREE and op1 | crm | op2 == ZERO:
         if exception_level(read_one(core, REG.PSTATE)) == ZERO:
             return np.uint32(0)

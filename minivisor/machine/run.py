@@ -82,6 +82,16 @@ def _virtual_serror(core):  # type: ignore[no-untyped-def]
 
 
 @hot
+def _software_step(core):  # type: ignore[no-untyped-def]
+    """While MDSCR_EL1.SS is set the guest goes block by block: a DAIFClr ends its block, and what it unmasks is due before
+    the next instruction, but Unicorn does not look (DDI 0487, D2.12 "software step": active-pending)."""
+    core.stepping = read_cp(core, CP.MDSCR_EL1) & ONE
+    if core.stepping != ZERO:
+        write_cp(core, CP.SPSR_EL1, read_cp(core, CP.SPSR_EL1))  # rebuilds the translation flags
+        core.deadline = min(core.deadline, core.retired + ONE)
+
+
+@hot
 def _to_el2(core, syndrome, far, ipa):  # type: ignore[no-untyped-def]
     core.esr, core.far, core.hpfar = syndrome, far, (ipa >> np.uint64(12)) << FOUR
     core.reason = SYNC
@@ -228,7 +238,7 @@ def run(address):  # type: ignore[no-untyped-def]
     _write_back(core)
     if core.resumed == ZERO:
         _forget_exclusive(core)
-    core.resumed = ZERO
+    core.resumed, core.stepping = ZERO, ONE  # EL2 may have loaded another MDSCR_EL1
     while core.reason == NONE:
         if core.fixed_point != ZERO:  # of this vCPU: seen before anything else can take the core away from it, and once
             core.fixed_point, core.reason = ZERO, FIXED_POINT
@@ -242,6 +252,8 @@ def run(address):  # type: ignore[no-untyped-def]
             break
         _set_deadline(core)
         _virtual_serror(core)
+        if core.stepping != ZERO:
+            _software_step(core)
         present(core)
         core.restarts += ONE
         error = call(core.emu_start, core.uc, read_one(core, REG.PC), ZERO, ZERO, ZERO)

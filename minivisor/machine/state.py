@@ -88,6 +88,7 @@ CORE = np.dtype(
                 # ── why the run loop returned ──
                 *((name, _u8) for name in ("reason", "esr", "far", "hpfar", "error")),
                 *((name, _u8) for name in ("interrupt", "attention", "code_stale", "fixed_point")),
+                ("stepping", _u8),  # MDSCR_EL1.SS
                 *((name, _u8) for name in ("stale_count", "window")),
                 ("stale_page", _u8, (STALE_PAGES,)),
                 # ── the last fault our walk found ──

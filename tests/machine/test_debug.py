@@ -120,6 +120,29 @@ def test_software_step_takes_one_instruction(rig: Rig, at_el1: bool) -> None:
     assert rig.core.retired - before == 3 + 1 + 1
 
 
+@pytest.mark.parametrize("loaded", [False, True], ids=["by MSR", "by EL2"])
+def test_unmasking_debug_exceptions_makes_a_step_due(rig: Rig, loaded: bool) -> None:
+    """DAIFClr with MDSCR.SS set and PSTATE.SS clear: before the next instruction, and again after each one stepped."""
+    handler = [a64.ADD(6, 6, 1), a64.SUBS(7, 7, 1), a64.CBNZ(7, 8), a64.HVC(9), a64.mrs(8, "SPSR_EL1")]
+    handler += [0xB26B0108, a64.msr("SPSR_EL1", 8), a64.ERET]  # orr x8, x8, #1<<21
+    rig.load(handler, VECTORS + 0x200)
+    words = [OPEN, a64.NOP if loaded else a64.msr("MDSCR_EL1", 3), a64.ISB, a64.NOP, a64.B(4), a64.MSR_DAIFCLR(8)]
+    rig.start(*words, *[a64.ADD(5, 5, 1)] * 4, pstate=EL1H, X3=STEP | KDE, X5=0, X6=0, X7=3)
+    if loaded:
+        rig.core.write("MDSCR_EL1", STEP | KDE)
+    before = rig.core.now, rig.core.retired
+    assert rig.hvc() == 9
+    assert rig.read("X5", "X6", "ELR_EL1", "ESR_EL1") == (2, 3, CODE + 4 * 8, 0x33 << 26 | IL | STEPPED | 1 << 24)
+    assert rig.core.retired - before[1] == rig.core.now - before[0] == len(words) + 2 * 7 + 2 + 4
+
+
+def test_masked_debug_exceptions_make_no_step(rig: Rig) -> None:
+    rig.start(a64.msr("MDSCR_EL1", 3), a64.ISB, a64.ADD(5, 5, 1), a64.HVC(1), pstate=EL1H, X3=STEP | KDE, X5=0)
+    assert rig.hvc() == 1
+    rig.start(a64.msr("MDSCR_EL1", 3), a64.MSR_DAIFCLR(8), a64.ADD(5, 5, 1), a64.HVC(1), pstate=EL1H, X3=STEP, X5=0)
+    assert rig.hvc() == 1  # KDE is not set: none from EL1
+
+
 def test_stepping_again_goes_on_where_it_was(rig: Rig) -> None:
     """A debugger: each exception sets SS again and returns."""
     handler = [a64.ADD(6, 6, 1), a64.SUBS(7, 7, 1), a64.CBNZ(7, 8), a64.HVC(9), a64.mrs(8, "SPSR_EL1")]
