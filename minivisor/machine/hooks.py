@@ -185,8 +185,7 @@ def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
     el0 = exception_level(read_one(core, REG.PSTATE)) == ZERO
     off = ONE if core.cp[CP.SCTLR_EL1].val & ONE == ZERO else ZERO
     asid, address = asid_of(core), untagged(va, core.cp[CP.TCR_EL1].val)
-    if address != va:
-        core.tagged, va = ONE, address
+    tagged, va = address != va, address
     slot = lookup(core, va, asid, off)
     if not el0 and kind != FETCH and off == ZERO:
         differs = slot == MISS or (core.tlb_leaf[slot] ^ (core.tlb_leaf[slot] >> EL0_SHIFT)) & np.uint64(7) != ZERO
@@ -201,6 +200,8 @@ def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
             slot = _remember(core, va, asid, off, pa, leaf, ipa)
         else:
             slot = _fault(core, va, kind, status, stage, ipa, s1ptw)
+    if tagged:
+        core.tagged = ONE  # after whatever `_remember` flushed
     if slot != MISS and not _backed(core, _output(core, slot, va)):
         slot = _fault(core, va, kind, EXTERNAL_ABORT, ONE, ZERO, ZERO)
     return slot, el0

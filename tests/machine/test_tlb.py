@@ -139,6 +139,23 @@ def test_the_declared_flush_empties_the_engines_tlb_too() -> None:
     assert rig.read("X10", "X11", "X12") == (OLD, NEW, NEW)
 
 
+def test_the_declared_flush_by_a_tagged_address_does_not_forget_the_tag() -> None:
+    """The entry that it makes room for is one that a TLBI of the page must find under its tag."""
+    rig = marked()
+    lower, _ = rig.mmu_on()
+    rig.core.write("TCR_EL1", TCR | TBI0)
+    entry = rig.map(lower, Q, OLD | S1_RW, 3)
+    words = [a64.LDR(11, 2), a64.HVC(1), a64.sys("TLBI VAE1", 4), a64.DSB, a64.ISB, a64.LDR(12, 2), a64.HVC(2)]
+    rig.start(*words, X2=Q | 0x5A << 56, X4=Q >> 12)
+    first = int(_set_of(np.uint64(Q >> 12), np.uint64(12)))
+    rig.core.record.tlb_context[first : first + TLB_WAYS] = 0xFF  # of some other VMID: this set is full
+    assert rig.hvc() == 1
+    assert int(rig.core.record.tlb_flushes) == 1
+    rig.memory.write(entry, NEW | S1_RW | 3)
+    assert rig.hvc() == 2
+    assert rig.read("X11", "X12") == (OLD, NEW)
+
+
 def test_a_block_whose_stage_2_is_pages_is_forgotten_as_one() -> None:
     """An entry is as large as the smaller of both stages, a TLBI by VA reaches all that came from one stage-1 descriptor.
 
