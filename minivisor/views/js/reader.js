@@ -1,6 +1,6 @@
 /*! minivisor views, the reader of trace files. SPDX-License-Identifier: MIT. Copyright (c) 2026 the minivisor authors. */
 // A trace file in a page: minivisor/trace/file.py says what it looks like, and what is checked here is what is checked there,
-// but for the digest, which is shown as the file states it. Nothing is drawn before the whole file is found right.
+// the digest over the records included. Nothing is drawn before the whole file is found right.
 (() => {
   const MAGIC = [0x89, 0x4d, 0x56, 0x54, 0x52, 0x41, 0x43, 0x45], START = 48, LARGEST_HEADER = 1 << 24, PIECE = 1 << 22;
   const SIZES = { "|u1": 1, "<u4": 4, "<u8": 8 };
@@ -66,11 +66,10 @@
     for (let k = 0; k < 16; k++) h[k] ^= v[k] ^ v[k + 16];
   }
 
-  /** 32 bytes over some pieces of bytes, with a pause for the page after each few megabytes. */
-  async function blake2b(parts, progress) {
+  /** `size` bytes over pieces of bytes, `whole` in all, with a pause for the page after each few megabytes. */
+  async function blake2b(parts, whole, progress = () => {}, size = 32) {
     const h = new Uint32Array(IV), block = new Uint8Array(128), words = new Uint32Array(block.buffer);
-    const whole = parts.reduce((sum, part) => sum + part.length, 0);
-    h[0] ^= 0x01010000 ^ 32;
+    h[0] ^= 0x01010000 ^ size;
     let done = 0, filled = 0, pause = PIECE;
     for (const part of parts) {
       for (let at = 0; at < part.length; ) {
@@ -88,7 +87,44 @@
     }
     block.fill(0, filled);
     compress(h, words, done + filled, true);
-    return new Uint8Array(h.buffer.slice(0, 32));
+    return new Uint8Array(h.buffer.slice(0, size));
+  }
+
+  // ── the digest over the records: minivisor/trace/digest.py ──
+
+  const PORTION = 16384, ROW = 18; // records that are put together at once; 32-bit words of one, without what the host spent
+
+  /** Rows as they lie in memory, from their columns, some at a time. parts: each column's bytes. */
+  function* inRows(parts, n) {
+    const small = ["kind", "vcpu", "outcome", "detail"].map((name) => parts[name]), number = new Uint32Array(parts.number.buffer);
+    const wide = ["retired", "pc", "esr", "far", "ipa", "value", "argument"].map((name) => new Uint32Array(parts[name].buffer)), time = new Uint32Array(parts.time.buffer);
+    for (let first = 0; first < n; first += PORTION) {
+      const many = Math.min(PORTION, n - first), out = new Uint32Array(many * ROW);
+      for (let k = 0, at = 0; k < many; k++, at += ROW) {
+        const i = first + k;
+        out[at] = time[2 * i];
+        out[at + 1] = time[2 * i + 1];
+        out[at + 2] = small[0][i] | (small[1][i] << 8) | (small[2][i] << 16) | (small[3][i] << 24);
+        out[at + 3] = number[i];
+      }
+      wide.forEach((column, c) => {
+        for (let k = 0, at = 4 + 2 * c, from = 2 * first; k < many; k++, at += ROW, from += 2) (out[at] = column[from]), (out[at + 1] = column[from + 1]);
+      });
+      yield new Uint8Array(out.buffer);
+    }
+  }
+
+  /** A count as eight bytes, little-endian. */
+  const eight = (n) => Uint8Array.from({ length: 8 }, (_, k) => Math.floor(n / 256 ** k) % 256);
+  const joined = (...parts) => Uint8Array.from(parts.flatMap((part) => [...part]));
+
+  /** Half of a pair, which has no bytes of its own. */
+  const escaped = (half) => `\\u${half.charCodeAt(0).toString(16)}`;
+
+  async function digestOf(parts, header, progress) {
+    const texts = header.texts.map((text) => new TextEncoder().encode(text.replace(/[\ud800-\udfff]/gu, escaped))).flatMap((text) => [eight(text.length), text]), n = header.records;
+    const whole = joined(await blake2b(inRows(parts, n), n * ROW * 4, progress), await blake2b(texts, 1), eight(n));
+    return [...(await blake2b([whole], whole.length, undefined, 16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 
   // ── the file ──
@@ -144,13 +180,13 @@
   function rowsOf(bytes, start, header, format) {
     const n = header.records, each = format.columns.reduce((sum, [, type]) => sum + SIZES[type], 0);
     must(start + (n + header.log) * each === bytes.length, `${n} records in ${bytes.length - start} bytes`, `${(n + header.log) * each} bytes`);
-    const rows = { n };
+    const rows = { n }, parts = {};
     for (const [name, type] of format.columns) {
-      const part = bytes.slice(start, (start += n * SIZES[type])); // a copy, so that it is aligned
+      const part = (parts[name] = bytes.slice(start, (start += n * SIZES[type]))); // a copy, so that it is aligned
       rows[name] = type === "|u1" ? part : type === "<u4" ? new Uint32Array(part.buffer) : name === "time" || name === "retired" ? wide(part).numbers() : wide(part);
     }
     rows.record = Float64Array.from({ length: n }, (_, i) => header.lost + i);
-    return rows;
+    return { rows, parts };
   }
 
   /** Every number that names something names something there is. */
@@ -172,10 +208,14 @@
   /** File -> state for diagrams. Throws with a sentence for people; progress(part) is called on the way. */
   globalThis.minivisorRead = async (bytes, { format, schema }, progress = () => {}) => {
     const length = headerOf(bytes, format);
-    const sum = await blake2b([bytes.subarray(0, 16), bytes.subarray(START)], progress);
+    const sum = await blake2b([bytes.subarray(0, 16), bytes.subarray(START)], bytes.length, (part) => progress(part / 2));
     must(same(sum, bytes.subarray(16, START)), "a wrong checksum", "an unchanged file: it is truncated or damaged");
-    const header = parsed(bytes.subarray(START, START + length), format), rows = rowsOf(bytes, START + length, header, format);
+    const header = parsed(bytes.subarray(START, START + length), format), { rows, parts } = rowsOf(bytes, START + length, header, format);
     judged(rows, header, schema);
+    if (!header.lost) {
+      const computed = await digestOf(parts, header, (part) => progress((1 + part) / 2));
+      must(computed === header.digest, `digest ${header.digest}`, `${computed}, that of its records,`);
+    }
     const lost = header.lost ? `The first ${header.lost} records of this run were not kept.` : "";
     return { trace: header.digest, names: header.metadata.personas, rows, texts: header.texts, schema, note: lost, records: header.records };
   };
