@@ -83,6 +83,12 @@ def test_diagrams_of_one_run_move_together(browser: Any, page_file: Path) -> Non
         time = re.search(r"At ([\d.]+ \S+): ", said("scheduler"))
         assert time and f"At {time[1]}, " in said("timeline") and said("timeline") != before["timeline"]
         assert said("register") == before["register"]
+        found.page.locator('minivisor-view[name="world"] section .stage').focus()
+        found.page.keyboard.press("Home")
+        time = re.search(r" at ([\d.]+ \S+): ", said("world"))
+        assert time and f"At {time[1]}, " in said("timeline")
+        for name in ("scheduler", "timeline"):
+            assert found.page.locator(f'minivisor-view[name="{name}"] section .stage .now').count() > 0
 
 
 def test_axe_finds_nothing_around_the_diagrams(browser: Any, page_file: Path) -> None:

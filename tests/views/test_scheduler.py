@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from minivisor.trace.records import IrqEvent, SwitchReason
@@ -37,6 +39,12 @@ def test_a_longer_slice_is_fewer_decisions_and_longer_waits() -> None:
     assert "gets the core for 100 µs" in short.say and "gets the core for 400 µs" in long.say
     waits = [max(milliseconds(row[7]) for row in frame.rows) for frame in (short, long)]
     assert waits[1] > waits[0]
+
+
+def test_it_says_why_the_policy_chose() -> None:
+    frame = Scheduler(contended("100us").trace).frame()
+    assert re.search(r"gets the core for 100 µs: \w+ has advanced least for its weight\.", frame.say)
+    assert "for 50 µs." in Scheduler(woken(3000)).frame().say  # a policy that does not say
 
 
 def woken(after: int) -> Trace:

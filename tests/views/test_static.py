@@ -6,6 +6,7 @@ All of them stand on one page, which a browser opens once for each circumstance.
 
 from __future__ import annotations
 
+import re
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,54 @@ def test_pages_step_by_keys_and_buttons_and_say_so(browser: Any, file: Path) -> 
             assert at(live) == f"{steps - 1:,} / {steps:,}"
             live.get_by_role("button", name="First step").click()
             assert (live.locator(".stage").inner_html(), live.locator(".say").inner_text()) == (first, words)
+
+
+def test_a_click_in_the_picture_goes_there(browser: Any, file: Path) -> None:
+    """A moment of a timeline, a descriptor, a group of registers, a field: and what is there is told."""
+    with opened(browser, file) as found:
+        detail = section(found.page, "timeline").locator(".detail")
+        assert "ESR_EL2 = " in detail.inner_text() and detail.locator("svg").count() == 2
+        assert detail.locator("pre mark").inner_text().startswith("→ ")
+        for name in ("timeline", "scheduler"):
+            jump(found.page, live := section(found.page, name), "Home")
+            box = live.locator(".stage [data-act=pick]").bounding_box()
+            found.page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + 0.4 * box["height"])
+            assert not at(live).startswith("1 / "), name
+        for name in ("walk", "world", "register"):
+            jump(found.page, live := section(found.page, name), "End")
+            part = live.locator(".stage [data-step]").first
+            wanted = int(part.get_attribute("data-step"))
+            part.scroll_into_view_if_needed()
+            box = part.bounding_box()
+            found.page.mouse.click(box["x"] + 6, box["y"] + box["height"] / 2)
+            assert at(live).startswith(f"{wanted + 1:,} / "), name
+
+
+def test_keys_and_buttons_zoom(browser: Any, file: Path) -> None:
+    with opened(browser, file) as found:
+        for name in ("timeline", "scheduler"):
+            stage = (live := section(found.page, name)).locator(".stage")
+            before = stage.inner_html()
+            live.get_by_role("button", name="Zoom in").click()
+            nearer = stage.inner_html()
+            stage.focus()
+            found.page.keyboard.press("+")
+            assert len({before, nearer, stage.inner_html()}) == 3, name
+            found.page.keyboard.press("-")
+            found.page.keyboard.press("-")
+            assert stage.inner_html() == before, name
+
+
+@pytest.mark.parametrize("state", ["{", '{"state":{}}', "null"], ids=["cut", "empty", "nothing"])
+def test_a_state_that_is_broken_is_a_notice_beside_the_picture(browser: Any, state: str, tmp_path: Path) -> None:
+    """What was drawn beforehand stays, and nothing is half drawn over it."""
+    whole = page_of([example("timeline")])
+    text = re.sub(r'(<script type="application/json">).*?(</script>)', rf"\1{state}\2", whole, count=1, flags=re.S)
+    (broken := tmp_path / "broken.html").write_text(text, encoding="utf-8")
+    with opened(browser, broken, wait="minivisor-view [role=alert]") as found:
+        assert "This diagram cannot be shown" in found.page.locator("[role=alert]").inner_text()
+        assert found.page.locator("minivisor-view > .mv .stage svg").is_visible()
+        assert found.page.locator("section .stage").count() == 0
 
 
 REACHABLE = """s => s.querySelectorAll('button:not(:disabled),input,select,summary,[tabindex="0"]').length

@@ -36,6 +36,18 @@ def test_each_step_loads_one_more_group() -> None:
     assert "Loaded last" not in view.frame(step=0).say and "Still personal" in view.frame(step=0).svg
 
 
+def test_what_is_loaded_is_told_by_more_than_its_colour() -> None:
+    view = WorldSwitch(Switch("personal", "work", SAVED, {}))
+    for done in range(len(GROUPS) + 1):
+        marked = [name for name in GROUPS if f">✓ {name}<" in view.frame(step=done).svg]
+        assert marked == list(GROUPS)[:done]
+
+
+def test_a_longer_slice_is_fewer_switches() -> None:
+    short, long = (WorldSwitch(contended(slice).trace).frame() for slice in ("100us", "400us"))
+    assert short.steps > 2 * long.steps >= 2 * (len(GROUPS) + 1)
+
+
 def test_a_register_that_is_absent_is_zero() -> None:
     view = WorldSwitch(Switch("a", "b", {"X0": 0}, {}), groups={"general": ("X0", "X1")})
     assert "2 registers saved and loaded, 0 of them differ" in view.frame().say

@@ -29,17 +29,17 @@
     connectedCallback() {
       const view = views.get(this.getAttribute("name")), state = this.querySelector('script[type="application/json"]');
       if (!view || !(state || this.values) || this.model) return;
+      const root = this.shadowRoot || this.attachShadow({ mode: "open" });
       try {
         this.model = new Model(this.values || JSON.parse(state.textContent));
         const el = document.createElement("div");
-        const root = this.shadowRoot || this.attachShadow({ mode: "open" });
         root.replaceChildren(el);
         this.close = view.render({ model: this.model, el });
       } catch (problem) {
         const notice = document.createElement("p");
         notice.setAttribute("role", "alert");
         notice.textContent = `This diagram cannot be shown: ${problem.message}`;
-        this.shadowRoot?.replaceChildren(notice, document.createElement("slot"));
+        root.replaceChildren(notice, document.createElement("slot"));
       }
     }
     disconnectedCallback() {

@@ -52,7 +52,7 @@ const placed = (data, step) => ({ s: data.switches[Math.floor(step / (data.group
 
 function groupRow(data, s, k, done, top, width, gutter) {
   const [name, registers] = data.groups[k], now = k === done - 1, loaded = k < done, each = 13, per = Math.max(8, Math.floor((width - gutter - 92) / each));
-  let out = text(8, top + 15, name, now ? BOLD : "") , changed = 0;
+  let out = text(8, top + 15, loaded ? `✓ ${name}` : name, now ? BOLD : ""), changed = 0; // the colour is not the only sign
   registers.forEach((register, n) => {
     const x = gutter + (n % per) * each, y = top + 5 + Math.floor(n / per) * each, other = differs(data, s, register);
     changed += other;
