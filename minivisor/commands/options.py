@@ -154,10 +154,12 @@ def recorded(file: Path, *others: object) -> Replay:
 def note_setup(hypervisor: Hypervisor, options: dict[str, Any]) -> None:
     """Before a run that is kept: of how many switches to keep the registers, and what it is made of, for a replay."""
     from minivisor.phone.setup import note, part
+    from minivisor.phone.units import parse_duration
 
     hypervisor.trace.registers.left = options["registers"]
-    parts_ = {name: part(options[name]) for name in ("scheduler", "handlers", "cost_model")}
-    note(hypervisor, {**parts_, "slice": options["slice"], "registers kept": str(options["registers"])})
+    chosen = {"scheduler": part(options["scheduler"], "fair-share"), "handlers": part(options["handlers"])}
+    counts = {"slice": f"{parse_duration(options['slice'])} ns", "registers kept": str(options["registers"])}
+    note(hypervisor, {**chosen, "cost model": part(options["cost_model"]), **counts})
 
 
 def compare(recording: Replay, hypervisor: Hypervisor) -> int:

@@ -163,7 +163,8 @@ def recording(tmp_path_factory: pytest.TempPathFactory, disk: Path) -> Path:
 
 
 def test_run_replays(recording: Path, disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--input", "--net", "--disk", f"{disk}:ro", "--replay", recording) == 0
+    same = ["--scheduler", "fair-share", "--slice", "5000us", "--mmu", "unicorn"]  # in other words, or on the other engine
+    assert run("--input", "--net", "--disk", f"{disk}:ro", *same, "--replay", recording) == 0
     assert "replay: the same run, record by record" in capsys.readouterr().err
     kinds = [record.event for record, _ in Trace.load(recording).inputs() if isinstance(record, InputRecord)]
     assert kinds == [InputEvent.KEY] * 2 + [InputEvent.TOUCH] + [InputEvent.KEYBOARD] * 4 + [InputEvent.TOUCH]
@@ -177,7 +178,7 @@ def with_other(path: Path, found: Path) -> Path:
 REFUSED: dict[str, tuple[Callable[[Path, Path], list[object]], str]] = {
     "image": (lambda disk, _tmp: ["--disk", f"{disk}:ro", guests.path("hello")], "personas"),
     "board": (lambda disk, _tmp: ["--disk", f"{disk}:ro", "--board", "b"], "board b"),
-    "slice": (lambda disk, _tmp: ["--disk", f"{disk}:ro", "--slice", "2ms"], "slice 2ms"),
+    "slice": (lambda disk, _tmp: ["--disk", f"{disk}:ro", "--slice", "2ms"], "slice 2000000 ns"),
     "memory": (lambda disk, _tmp: ["--disk", f"{disk}:ro", "--memory", "32M"], "32 MiB"),
     "list registers": (lambda disk, _tmp: ["--disk", f"{disk}:ro", "--list-registers", "1"], "list registers 1"),
     "no disk": (lambda _disk, _tmp: [], "devices of persona 0"),
