@@ -72,6 +72,19 @@ def test_a_picture_is_a_document_of_its_own(name: str, tmp_path: Path) -> None:
     ]
 
 
+GLYPH = re.compile(r'<path d="([^"]+)" transform="translate[^"]*" fill="var\(--(c\d),')
+
+
+@pytest.mark.parametrize("name", ["timeline", "lists"])
+def test_each_colour_has_a_shape_of_its_own(name: str) -> None:
+    """Who cannot tell two colours apart can tell their marks: no shape belongs to two colours."""
+    svg = example(name).frame().svg
+    shapes = {(colour, shape) for shape, colour in GLYPH.findall(svg)}
+    colours = {colour for colour, _ in shapes}
+    assert len(shapes) == len(colours) == len({shape for _, shape in shapes}) >= 3
+    assert set(re.findall(r"var\(--(c\d),", svg)) - colours <= {"c6"}  # the grey of bars that have their name above
+
+
 def test_diagrams_ask_a_question_each() -> None:
     asked = [example(name).facts.question for name in EXAMPLES]
     assert all(question.endswith("?") for question in asked) and len(set(asked)) == len(VIEWS)
