@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, BinaryIO, Protocol, Self
@@ -145,15 +145,22 @@ class WindowsKeyboard:
         return bytes(typed)
 
 
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """A polite kill leaves through the same door as everything else, so that the terminal is given back."""
+def _exit(status: int) -> None:
+    raise SystemExit(status)
 
-    def leave(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+
+@contextmanager
+def ended_by_signals(leave: Callable[[int], None] = _exit) -> Iterator[None]:
+    """A polite kill, or a closed window, leaves through the same door as everything else, so that the terminal is given back.
+
+    leave: what to call with the exit status, as a shell counts it.
+    """
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        leave(128 + number)
 
     wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before: list[Any] = [signal.signal(number, leave) for number in wanted]
+    before: list[Any] = [signal.signal(number, handle) for number in wanted]
     try:
         yield
     finally:

@@ -12,13 +12,9 @@ hands keys to the thread that runs the phone (`worker.Worker`). All keys but our
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from types import FrameType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from PIL import Image
 from rich.segment import Segment
@@ -34,6 +30,7 @@ from textual.widgets import Static
 
 from minivisor.phone import sidebar
 from minivisor.phone.blocks import fit, half_blocks
+from minivisor.phone.console import ended_by_signals
 from minivisor.phone.meter import Snapshot
 from minivisor.phone.phone import Phone
 from minivisor.phone.worker import Worker
@@ -245,28 +242,12 @@ class PhoneApp(App[None]):
             self.notify(f"saved phone-{number}.png")
 
 
-@contextmanager
-def _ended_by_signals(app: PhoneApp) -> Iterator[None]:
-    """A polite kill, or a closed window, leaves as F10 does: by giving the terminal back."""
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        app.exit(return_code=128 + number)
-
-    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before: list[Any] = [signal.signal(number, leave) for number in wanted]
-    try:
-        yield
-    finally:
-        for number, handler in zip(wanted, before, strict=True):
-            signal.signal(number, handler)
-
-
 def show(phone: Phone, limit: int | None = None) -> None:
     """Watch a phone until the user leaves or virtual time `limit` (ns). Raises what the running thread raised."""
     worker = Worker(phone.session, limit)
     app = PhoneApp(worker, limit is not None)
     try:
-        with _ended_by_signals(app):
+        with ended_by_signals(lambda status: app.exit(return_code=status)):
             app.run(mouse=False)
     finally:
         worker.stop()
