@@ -35,6 +35,9 @@ RULES = {
     "stale make": "a descriptor was made again before the TLB had forgotten the one that was broken",
     "stale reuse": "a table page was reused while a TLB may still walk through it or hold what it mapped",
     "stale end": "a mapping was removed, and no TLBI followed: the guest can still use it",
+    "no DSB before": "no DSB stands between the store and its TLBI: a walk may come between, and bring back what was broken",
+    "not broadcast": "the TLBI was for one vCPU alone, and another has used these tables: it may hold what was broken",
+    "no DSB after": "no DSB stands behind the TLBI: until it is known to be complete, what was broken may be used",
 }
 VALID, TABLE, ACCESS_FLAG = 0b01, 0b11, 1 << 10
 PERMISSIONS = 0b11 << 6 | 0b11 << 53  # S2AP and XN: changing only these needs a TLBI, but no break
@@ -47,6 +50,7 @@ class Violation:
 
     table, index, level: of the descriptor; start, end: the IPAs (stage 2) or VAs (stage 1) it translates. old: what a TLB may
     hold; new: what was written, or None when nothing was. vmid, asid: whose translations, asid None for all; pc: of the store.
+    tlbi: the PC of the TLBI that did not do, None when there was none.
     """
 
     rule: str
@@ -62,10 +66,15 @@ class Violation:
     vmid: int | None = None
     asid: int | None = None
     pc: int | None = None
+    tlbi: int | None = None
 
     @property
     def missing(self) -> str:
         """The invalidation that should have come first, as a hypervisor or a kernel writes it."""
+        if self.rule == "no DSB before":
+            return f"DSB ISHST, before the TLBI at PC {self.tlbi:#x}"
+        if self.rule == "no DSB after":
+            return f"DSB ISH, after the TLBI at PC {self.tlbi:#x}"
         first = "DSB ISHST" if self.stage == 1 else "DSB ISH"
         break_ = f"write 0; {first}; " if self.rule == "live change" else ""
         if self.stage == 2:
@@ -81,6 +90,7 @@ class Violation:
         whose = "" if self.vmid is None else f", VMID {self.vmid}"
         whose += "" if self.asid is None else f", ASID {self.asid}"
         by = "" if self.pc is None else f"\n  by the store at PC {self.pc:#x}"
+        by += "" if self.tlbi is None else f", the TLBI at PC {self.tlbi:#x}"
         return (
             f"{self.rule}: {RULES[self.rule]}\n"
             f"  entry {self.index} of the level-{self.level} table at {self.table:#x}, "
@@ -162,8 +172,12 @@ class Replay:
     def report(self, rule: str, event: int, entry: Entry, new: int | None) -> None:
         table, index = entry.slot & -PAGE, entry.slot % PAGE // 8
         place = self.name(table), index, entry.level, entry.start, entry.end
-        pc = None if rule == "stale end" else self.pc
-        self.found.append(Violation(rule, event, *place, entry.word, new, self.stage, self.vmid, entry.asid, pc))
+        rule, pc, tlbi = self.reason(rule, entry)
+        self.found.append(Violation(rule, event, *place, entry.word, new, self.stage, self.vmid, entry.asid, pc, tlbi))
+
+    def reason(self, rule: str, _entry: Entry) -> tuple[str, int | None, int | None]:
+        """The rule that was broken, more exactly if that is known; the PCs of the store and of the TLBI."""
+        return rule, None if rule == "stale end" else self.pc, None
 
     def write(self, event: int, slot: int, word: int) -> None:
         """A descriptor is stored. In a table that no walk can reach yet, nobody can have cached what was there."""

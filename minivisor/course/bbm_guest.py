@@ -8,8 +8,12 @@ program needs, so every valid entry of a table that is in use counts as cached, 
     AF        an entry whose access flag is clear is in no TLB: it may be made young without a break
     relaxing  more rights than before need no TLBI: who still holds the old ones faults, and tries again
 
-Judged are stores to tables that TTBR0 or TTBR1 leads to at that moment, so a freed table may become anything. Barriers are not
-seen (see docs/not-modelled.md), nor is what one CPU of a guest does on behalf of another's ASID.
+    DSB       one for stores between the store and the TLBI, one for all accesses between the TLBI and the next descriptor
+    others    a TLBI without IS is for the CPU that executes it; who else has used the tables may hold what was in them
+
+Judged are stores to tables that TTBR0 or TTBR1 leads to at that moment, so a freed table may become anything. Not judged: an
+ISB; the order between a store of one CPU and the TLBI of another, which need more than a DSB; a DSB in code that cannot be
+read; whether the CPU that shares a table by another root has used it.
 
 Source: DDI 0487, D8.16 "TLB maintenance", D8.16.1 "Using break-before-make when updating translation table entries".
 """
@@ -21,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from minivisor.course.bbm import SOFTWARE, VALID, Entry, Replay, Violation, violations
-from minivisor.machine.table_log import TableEvent, TableLog, TlbiEvent, WriteEvent
+from minivisor.machine.table_log import BarrierEvent, TableEvent, TableLog, TlbiEvent, UseEvent, WriteEvent
 
 if TYPE_CHECKING:
     from minivisor.hypervisor.hypervisor import Hypervisor
@@ -34,18 +38,39 @@ NEVER_EXECUTE = 0b11 << 53
 HIERARCHICAL = 0b11111 << 59
 DIRTY_BIT_MODIFIER = 1 << 51
 WITHOUT_BREAK = AP_EL0 | AP_READ_ONLY | ACCESS_FLAG | NEVER_EXECUTE | DIRTY_BIT_MODIFIER | SOFTWARE
+STORES, ALL_ACCESSES, NON_SHAREABLE = 0b10, 0b11, 0b01  # DSB's CRm: bits 1:0, bits 3:2
 LAST_LEVEL_FORMS, ALL, ASID_ALL, ANY_ASID = (5, 7), 0, 2, (3, 7)
+
+
+@dataclass
+class Broken:
+    """A descriptor that is on its way out. cpu, pc: of the store. holders: CPUs that have not been told to forget it.
+
+    ordered: a DSB has followed the store. hasty: the PC of a TLBI that came before. local: that of one for its own CPU alone.
+    tlbi: what told the last holder.
+    """
+
+    entry: Entry
+    cpu: int
+    pc: int
+    holders: set[int]
+    ordered: bool = False
+    hasty: int | None = None
+    local: int | None = None
+    tlbi: TlbiEvent | None = None
 
 
 @dataclass
 class GuestReplay(Replay):
     """One VMID's stage-1 tables; a guest knows them by IPA. ipas: of each place its IPA. roots: the BADDR that it hangs from.
-    before: what memory said when the log began."""
+    before: what memory said when the log began. users: the CPUs that have used the tables of a root. broken: by slot."""
 
     stage: int = 1
     roots: dict[int, int] = field(default_factory=dict)
     ipas: dict[int, int] = field(default_factory=dict)
     before: Callable[[int], int] = lambda _slot: 0
+    users: dict[int, set[int]] = field(default_factory=dict)
+    broken: dict[int, Broken] = field(default_factory=dict)
 
     def child(self, entry: Entry) -> int | None:
         """The PA of the table that an entry leads to, where a walk has been there."""
@@ -92,16 +117,85 @@ class GuestReplay(Replay):
         page, self.pc = event.slot & -PAGE, event.pc
         if page in self.places and self.roots[page] not in event.roots:
             del self.places[page]
+        holders = set(self.users.get(self.roots.get(page, 0), ())) or {event.cpu}
+        before = event.slot in self.stale
         self.write(number, event.slot, event.new)
+        if event.slot in self.stale and not before:
+            self.broken[event.slot] = Broken(self.stale[event.slot], event.cpu, event.pc, holders)
+
+    def use(self, event: UseEvent) -> None:
+        """From now on this CPU may hold what is in these tables."""
+        for root in event.roots:
+            self.users.setdefault(root, set()).add(event.cpu)
+
+    def barrier(self, event: BarrierEvent) -> None:
+        """Stores before it are in order with TLBIs behind it; TLBIs before it are complete, if it is one for all accesses."""
+        several = len({cpu for users in self.users.values() for cpu in users}) > 1
+        if several and event.kind >> 2 == NON_SHAREABLE:
+            return
+        for slot, broken in list(self.broken.items()):
+            if broken.tlbi is None:
+                broken.ordered |= broken.cpu == event.cpu and bool(event.kind & STORES)
+            elif broken.tlbi.cpu == event.cpu and event.kind & ALL_ACCESSES == ALL_ACCESSES:
+                del self.broken[slot]
+
+    def reason(self, rule: str, entry: Entry) -> tuple[str, int | None, int | None]:
+        """Why a TLBI that came was not enough."""
+        broken = self.broken.get(entry.slot)
+        if broken is None or rule == "live change":
+            return super().reason(rule, entry)
+        if broken.tlbi is not None:
+            return "no DSB after", broken.pc, broken.tlbi.pc
+        if broken.hasty is not None:
+            return "no DSB before", broken.pc, broken.hasty
+        if broken.local is not None:
+            return "not broadcast", broken.pc, broken.local
+        return super().reason(rule, entry)
+
+    def _make(self, event: int, new: Entry) -> None:
+        """What is stale conflicts with it, and what a TLBI has not been seen to remove."""
+        super()._make(event, new)
+        self._unfinished(event, new)
+
+    def _unfinished(self, event: int, new: Entry | None) -> None:
+        for slot, broken in list(self.broken.items()):
+            if broken.tlbi is not None and (new is None or broken.entry.meets(new)):
+                self.report("no DSB after", event, broken.entry, new.word if new else None)
+                del self.broken[slot]
+
+    def finish(self, event: int) -> list[Violation]:
+        """Nothing comes any more."""
+        super().finish(event)
+        self._unfinished(event, None)
+        return self.found
 
     def invalidate(self, event: TlbiEvent) -> None:
         """Forget what this TLBI reaches, and the tables of address spaces that nothing holds any more."""
-        self.stale = {slot: entry for slot, entry in self.stale.items() if not _reaches(event, entry)}
+        for entry in [entry for entry in self.stale.values() if _reaches(event, entry)]:
+            if self._forgotten(entry, event):
+                del self.stale[entry.slot]
         if event.op2 in (ALL, ASID_ALL):
             gone = [page for page, (_level, _va, asid) in self.places.items()
                     if self.roots[page] not in event.roots and (event.op2 == ALL or asid == event.asid)]  # fmt: skip
             for page in gone:
                 del self.places[page]
+
+
+    def _forgotten(self, entry: Entry, event: TlbiEvent) -> bool:
+        """Does nobody hold it any more? What hangs below a broken entry goes with any TLBI that reaches it."""
+        broken = self.broken.get(entry.slot)
+        if broken is None:
+            return True
+        if broken.cpu == event.cpu and not broken.ordered:
+            broken.hasty = event.pc
+            return False
+        broken.hasty = None
+        broken.holders = set() if event.broadcast else broken.holders - {event.cpu}
+        if broken.holders:
+            broken.local = event.pc
+            return False
+        broken.tlbi = event
+        return True
 
 
 def _span(level: int) -> int:
@@ -140,8 +234,12 @@ def guest_violations(log: TableLog, read: Callable[[int], int]) -> list[Violatio
             replay.found_table(event)
         elif isinstance(event, WriteEvent):
             replay.store(number, event)
-        else:
+        elif isinstance(event, TlbiEvent):
             replay.invalidate(event)
+        elif isinstance(event, BarrierEvent):
+            replay.barrier(event)
+        else:
+            replay.use(event)
     found = [violation for replay in replays.values() for violation in replay.finish(len(events))]
     return sorted(found, key=lambda violation: (violation.event, violation.vmid or 0, violation.start))
 

@@ -166,7 +166,7 @@ class Core(Invalidation):
         if self.mmu == "minivisor":
             self.hooks["fill_tlb"] = engine.add_hook(self.uc, const.UC_HOOK_TLB_FILL, fill_tlb.address, user)
             engine.spare_kernel_code(self.uc, never.address)
-        engine.add_hook(self.uc, const.UC_HOOK_BLOCK, count_block.address, user)
+        self.hooks["block"] = engine.add_hook(self.uc, const.UC_HOOK_BLOCK, count_block.address, user)
         engine.add_hook(self.uc, const.UC_HOOK_INTR, take.address, user)
         for name, instruction, hook in (
             ("read_system", arm64.UC_ARM64_INS_MRS, read_system),

@@ -24,6 +24,7 @@ from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT,
 
 __all__ = [
     "asid_of",
+    "begin_block",
     "count_block",
     "fill",
     "fill_tlb",
@@ -244,14 +245,19 @@ def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
 # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@callback("void", "u64", "u64", "u32", "u64")
-def count_block(uc, address, size, user):  # type: ignore[no-untyped-def]
-    """uc_cb_hookcode_t, before each block. A stop asked for here comes before this block runs; a misaligned one never does."""
-    core = core_at(user)
+@hot
+def begin_block(core, uc, address, size):  # type: ignore[no-untyped-def]
+    """A stop asked for here comes before this block runs; a misaligned one never does."""
     retired = core.retired + core.block_insns
     core.retired, core.block_pc, core.block_insns = retired, address, np.uint64(size) >> TWO
     if retired >= core.deadline or address & THREE != ZERO:
         call(core.emu_stop, uc, ZERO, ZERO, ZERO, ZERO)
+
+
+@callback("void", "u64", "u64", "u32", "u64")
+def count_block(uc, address, size, user):  # type: ignore[no-untyped-def]
+    """uc_cb_hookcode_t, before each block."""
+    begin_block(core_at(user), uc, address, size)
 
 
 # ── exceptions and system registers ──────────────────────────────────────────────────────────────────────────────────

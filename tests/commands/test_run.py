@@ -226,13 +226,20 @@ READ, BREAK, MAKE, TLBI = a64.LDR(0, 1), a64.STR(31, 3), a64.STR(5, 3), a64.sys(
 
 
 def test_check_tables_tells_a_kernel_that_breaks_the_rules_which_one_and_where(run, tmp_path):
-    kernel = tables_guest(tmp_path / "hasty.bin", READ, MAKE, TLBI, a64.DSB, a64.ISB, READ)
+    kernel = tables_guest(tmp_path / "hasty.bin", READ, MAKE, a64.DSB, TLBI, a64.DSB, a64.ISB, READ)
     status, _out, err = run(kernel, "--check-tables")
     assert status == 4 and "tables: break-before-make kept, except once\n" in err
     assert "stage 1, the guest: live change" in err and "entry 0 of the level-3 table at 0x40102000" in err
     assert "VA 0x100000000 to 0x100001000" in err and "missing: write 0; DSB ISHST; TLBI VAALE1IS, 0x100000000" in err
     assert run(kernel, "--check-tables")[2].partition("tables:")[2] == err.partition("tables:")[2]
     assert run(kernel)[0] == 0  # it works all the same
+
+
+def test_check_tables_tells_of_a_barrier_that_is_not_there(run, tmp_path):
+    kernel = tables_guest(tmp_path / "loose.bin", READ, BREAK, TLBI, a64.DSB, a64.ISB, MAKE, a64.DSB, READ)
+    status, _out, err = run(kernel, "--check-tables")
+    assert status == 4 and "except once" in err and "stage 1, the guest: no DSB before" in err
+    assert "missing: DSB ISHST, before the TLBI at PC 0x4008" in err
 
 
 def test_check_tables_has_nothing_to_say_about_one_that_keeps_them(run, tmp_path):
