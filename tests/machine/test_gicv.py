@@ -33,8 +33,10 @@ def lr(intid: int, priority: int = 0x80, state: int = PENDING, **more: int) -> i
 class Interface:
     """A guest's view of the page, one access at a time."""
 
-    def __init__(self, mmu: str = "minivisor", *lrs: int, control: int = ENABLE_0, mask: int = 0xF8) -> None:
-        self.rig = Rig(mmu)
+    def __init__(
+        self, mmu: str = "minivisor", *lrs: int, control: int = ENABLE_0, mask: int = 0xF8, count: int = 4
+    ) -> None:
+        self.rig = Rig(mmu, count)
         self.record = self.rig.core.record
         self.record.gich_hcr = 1
         self.record.lr[: len(lrs)] = lrs
@@ -51,7 +53,7 @@ class Interface:
         assert self.rig.hvc() == 1
 
     def states(self) -> list[int]:
-        return [int(word) >> 28 & 3 for word in self.record.lr[:4]]
+        return [int(word) >> 28 & 3 for word in self.record.lr[: int(self.record.lr_count)]]
 
     @property
     def eoi_count(self) -> int:
@@ -87,6 +89,30 @@ def test_the_most_urgent_first_and_the_lowest_register_among_equals() -> None:
         gicv.write(EOIR, order[-1])
     assert order == [41, 42, 40, 43]
     assert gicv.read(IAR) == SPURIOUS
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 15, 16])
+def test_every_list_register_of_a_core_counts_and_none_that_it_has_not(count: int) -> None:
+    """The most urgent is in the last one, so that each preempts the one before; all are active at once, and end in turn."""
+    gicv = Interface("minivisor", *(lr(40 + n, 0xF0 - 8 * n) for n in range(count)), count=count)
+    gicv.record.lr[count:] = lr(99, 0)
+    order = [gicv.read(IAR)]
+    assert order == [40 + count - 1]
+    gicv.write(EOIR, order.pop())
+    gicv.record.lr[:count] = 0
+    for n in range(count):
+        gicv.record.lr[n] = lr(40 + n, 0xF0 - 8 * n)
+        order.append(gicv.read(IAR))
+    assert order == [40 + n for n in range(count)] and gicv.read(IAR) == SPURIOUS
+    gicv.record.gich_hcr = 1 | 2  # UIE: two are in use until there is one
+    for left in reversed(range(count)):
+        assert bool(int(maintenance(gicv.record)) & 2) == (left == 0)
+        gicv.write(EOIR, 40 + left)
+        assert gicv.states() == [ACTIVE] * left + [0] * (count - left)
+    assert gicv.eoi_count == 0
+    gicv.record.lr[max(count - 2, 0) : count] = lr(40)
+    gicv.record.gich_hcr = 1 | 2 | 8  # UIE and NPIE: the last two are in use, and pending
+    assert int(maintenance(gicv.record)) == (2 if count == 1 else 0)
 
 
 def test_nothing_is_given_when_disabled_masked_or_not_pending() -> None:
