@@ -11,7 +11,8 @@ program needs, so every valid entry of a table that is in use counts as cached, 
     DSB       one for stores between the store and the TLBI, one for all accesses between the TLBI and the next descriptor
     others    a TLBI without IS is for the CPU that executes it; who else has used the tables may hold what was in them
 
-Judged are stores to tables that TTBR0 or TTBR1 leads to at that moment, so a freed table may become anything. Not judged: an
+Judged are stores to tables that TTBR0 or TTBR1 leads to at that moment, with the ASID they were walked with, so a freed table
+may become anything. An ASID that nobody has used since may be forgotten at any later time. Not judged: an
 ISB; the order between a store of one CPU and the TLBI of another, which need more than a DSB; a DSB in code that cannot be
 read; whether the CPU that shares a table by another root has used it.
 
@@ -63,7 +64,8 @@ class Broken:
 @dataclass
 class GuestReplay(Replay):
     """One VMID's stage-1 tables; a guest knows them by IPA. ipas: of each place its IPA. roots: the BADDR that it hangs from.
-    before: what memory said when the log began. users: the CPUs that have used the tables of a root. broken: by slot."""
+    before: what memory said when the log began. users: the CPUs that have used the tables of a root. broken: by slot.
+    since: the event at which a slot became stale; used: the last event at which an ASID came into use, current: by CPU."""
 
     stage: int = 1
     roots: dict[int, int] = field(default_factory=dict)
@@ -71,6 +73,10 @@ class GuestReplay(Replay):
     before: Callable[[int], int] = lambda _slot: 0
     users: dict[int, set[int]] = field(default_factory=dict)
     broken: dict[int, Broken] = field(default_factory=dict)
+    since: dict[int, int] = field(default_factory=dict)
+    used: dict[int, int] = field(default_factory=dict)
+    current: dict[int, int] = field(default_factory=dict)
+    number: int = 0
 
     def child(self, entry: Entry) -> int | None:
         """The PA of the table that an entry leads to, where a walk has been there."""
@@ -114,8 +120,8 @@ class GuestReplay(Replay):
 
     def store(self, number: int, event: WriteEvent) -> None:
         """A store to a page that was a table once; judged when it is one now."""
-        page, self.pc = event.slot & -PAGE, event.pc
-        if page in self.places and self.roots[page] not in event.roots:
+        page, self.pc, self.number = event.slot & -PAGE, event.pc, number
+        if page in self.places and not (self.roots[page] in event.roots and _same(self.places[page][2], event.asid)):
             del self.places[page]
         holders = set(self.users.get(self.roots.get(page, 0), ())) or {event.cpu}
         before = event.slot in self.stale
@@ -123,8 +129,13 @@ class GuestReplay(Replay):
         if event.slot in self.stale and not before:
             self.broken[event.slot] = Broken(self.stale[event.slot], event.cpu, event.pc, holders)
 
-    def use(self, event: UseEvent) -> None:
+    def _forgettable(self, old: Entry) -> None:
+        super()._forgettable(old)
+        self.since.setdefault(old.slot, self.number)
+
+    def use(self, number: int, event: UseEvent) -> None:
         """From now on this CPU may hold what is in these tables."""
+        self.used[event.asid & -2], self.current[event.cpu] = number, event.asid & -2
         for root in event.roots:
             self.users.setdefault(root, set()).add(event.cpu)
 
@@ -165,9 +176,17 @@ class GuestReplay(Replay):
 
     def finish(self, event: int) -> list[Violation]:
         """Nothing comes any more."""
+        self.stale = {slot: entry for slot, entry in self.stale.items() if self._matters(entry)}
         super().finish(event)
         self._unfinished(event, None)
         return self.found
+
+    def _matters(self, entry: Entry) -> bool:
+        """Can somebody still come upon it? Not if the last one to use its ASID did so before, and is gone."""
+        if entry.asid is None:
+            return True
+        asid = entry.asid & -2
+        return asid in self.current.values() or self.used.get(asid, -1) > self.since.get(entry.slot, -1)
 
     def invalidate(self, event: TlbiEvent) -> None:
         """Forget what this TLBI reaches, and the tables of address spaces that nothing holds any more."""
@@ -196,6 +215,11 @@ class GuestReplay(Replay):
             return False
         broken.tlbi = event
         return True
+
+
+def _same(asid: int | None, other: int) -> bool:
+    """One address space, in one half of the pair or the other; None is everybody's."""
+    return asid is None or (asid ^ other) <= 1
 
 
 def _span(level: int) -> int:
@@ -239,7 +263,7 @@ def guest_violations(log: TableLog, read: Callable[[int], int]) -> list[Violatio
         elif isinstance(event, BarrierEvent):
             replay.barrier(event)
         else:
-            replay.use(event)
+            replay.use(number, event)
     found = [violation for replay in replays.values() for violation in replay.finish(len(events))]
     return sorted(found, key=lambda violation: (violation.event, violation.vmid or 0, violation.start))
 

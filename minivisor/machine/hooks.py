@@ -29,6 +29,7 @@ __all__ = [
     "fill",
     "fill_tlb",
     "flush_engine_tlb",
+    "invalidates",
     "never",
     "peek",
     "read_system",
@@ -398,6 +399,18 @@ def _code_changed(core, op1, va):  # type: ignore[no-untyped-def]
 
 
 @hot
+def invalidates(core, encoding):  # type: ignore[no-untyped-def]
+    """Is this SYS a TLBI that EL1 may execute, and that EL2 does not trap?"""
+    crm, op1, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(12)), load32(encoding + np.uint64(16))
+    unallocated = op2 == FOUR or op2 == np.uint64(6)  # skipping one that Unicorn does not know repeats it for ever
+    if load32(encoding) != EIGHT or op1 != ZERO or unallocated or core.native_mmu != ZERO:
+        return False
+    if core.cp[CP.HCR_EL2].val & TTLB != ZERO or exception_level(read_one(core, REG.PSTATE)) != ONE:
+        return False
+    return crm == THREE or crm == np.uint64(7)
+
+
+@hot
 def system_instruction(core, encoding):  # type: ignore[no-untyped-def]
     """SYS: CRn 8 is TLBI, CRn 7 CRm 8 is AT, CRn 7 CRm 1 and 5 are IC. 1 when it is done, 0 when it is Unicorn's to do."""
     crn, crm = load32(encoding), load32(encoding + FOUR)
@@ -409,10 +422,7 @@ def system_instruction(core, encoding):  # type: ignore[no-untyped-def]
         return np.uint32(0)
     if core.native_mmu != ZERO or not privileged or op1 != ZERO:
         return np.uint32(0)
-    unallocated = op2 == FOUR or op2 == np.uint64(6)  # skipping one that Unicorn does not know repeats it for ever
-    if crn == EIGHT and core.cp[CP.HCR_EL2].val & TTLB != ZERO:
-        return np.uint32(0)  # EL2's: Unicorn traps it
-    if crn == EIGHT and (crm == THREE or crm == np.uint64(7)) and not unallocated:
+    if invalidates(core, encoding):
         return _invalidate(core, crm, op2, value)
     if crn == np.uint64(7) and crm == np.uint64(8) and op2 < FOUR:
         _address_translate(core, op2, value)

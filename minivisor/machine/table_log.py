@@ -27,7 +27,16 @@ from unicorn import unicorn_const as const
 from minivisor.errors import EngineError
 from minivisor.machine import engine, hot
 from minivisor.machine.core import Core
-from minivisor.machine.hooks import asid_of, begin_block, fill, peek, refresh_regime, regime, system_instruction
+from minivisor.machine.hooks import (
+    asid_of,
+    begin_block,
+    fill,
+    invalidates,
+    peek,
+    refresh_regime,
+    regime,
+    system_instruction,
+)
 from minivisor.machine.hot import array_at, callback, load32, load64, share
 from minivisor.machine.registers import CP, REG, read_cp, read_one
 from minivisor.machine.state import core_at
@@ -35,12 +44,13 @@ from minivisor.machine.walk import NOTE_WORDS, READ, first_stage, untagged
 
 __all__ = ["BarrierEvent", "Event", "TableEvent", "TableLog", "TlbiEvent", "UseEvent", "WriteEvent"]
 
-CAPACITY = 1 << 19  # events
+CAPACITY = 1 << 20  # events
 PAGE, ROW, MOST_NOTES = 4096, 8, 24
 TABLE, WRITE, TLBI, BARRIER, USE = (np.uint64(n) for n in (1, 2, 3, 4, 5))
 ZERO, ONE, TWO, THREE, FOUR, SEVEN = (np.uint64(n) for n in (0, 1, 2, 3, 4, 7))
 EIGHT, NINE, TWELVE, SIXTEEN = np.uint64(8), np.uint64(9), np.uint64(12), np.uint64(16)
 BADDR = np.uint64(0x0000_FFFF_FFFF_FFFE)
+ROOT = 0x0000_FFFF_FFFF_FFFF  # what is above has the ASID
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 # A generation ends where the reader of the log forgets a table: at a TLBI by ASID or of all, and when a table changes place.
 # The control block, uint64[CONTROL]: what the callbacks are given instead of the core.
@@ -52,6 +62,7 @@ OWNER, START, END, AHEAD, BARRIERS = range(11, 16)
 MOST_BARRIERS = 8
 CONTROL = BARRIERS + 2 * MOST_BARRIERS
 VCPUS = 256 << 3
+PAIR = np.uint64(1 << 48)  # bit 0 of an ASID
 DSB_MASK, DSB, ANY_KIND = np.uint64(0xFFFF_F0FF), np.uint64(0xD503_309F), np.uint64(15)  # DDI 0487, C6 "DSB"
 NOTES = int(NOTE_WORDS) * (1 + MOST_NOTES)
 
@@ -74,7 +85,7 @@ class TableEvent:
 
 @dataclass(frozen=True, slots=True)
 class WriteEvent:
-    """A store to a page that walks have used. slot: PA of the descriptor. roots: the BADDRs of TTBR0 and TTBR1 then."""
+    """A store to a page that walks have used. slot: PA of the descriptor. roots, asid: the BADDRs of TTBR0 and TTBR1 then."""
 
     vmid: int
     cpu: int
@@ -83,6 +94,7 @@ class WriteEvent:
     new: int
     pc: int
     roots: tuple[int, int]
+    asid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +136,15 @@ class BarrierEvent:
 
 @dataclass(frozen=True, slots=True)
 class UseEvent:
-    """From now on a vCPU walks the tables at these BADDRs of TTBR0 and TTBR1."""
+    """From now on a vCPU walks the tables at these BADDRs of TTBR0 and TTBR1, with this ASID.
+
+    A kernel that takes itself out of EL0's tables has two ASIDs for a process, which differ in bit 0: no news by itself.
+    """
 
     vmid: int
     cpu: int
     roots: tuple[int, int]
+    asid: int
 
 
 Event = TableEvent | WriteEvent | TlbiEvent | BarrierEvent | UseEvent
@@ -180,10 +196,10 @@ def _event(kind_of: int, vmid: int, a: int, b: int, c: int, d: int, e: int, f: i
     if kind == TABLE:
         return TableEvent(vmid, a, b, c, d, e, f)
     if kind == WRITE:
-        return WriteEvent(vmid, cpu, a, b, c, d, (e, f))
+        return WriteEvent(vmid, cpu, a, b, c, d, (e & ROOT, f), e >> 48)
     if kind == TLBI:
-        return TlbiEvent(vmid, cpu, a, b, bool(c), d, (e, f))
-    return BarrierEvent(vmid, cpu, a, b) if kind == BARRIER else UseEvent(vmid, cpu, (a, b))
+        return TlbiEvent(vmid, cpu, a, b, bool(c), d, (e & ROOT, f))
+    return BarrierEvent(vmid, cpu, a, b) if kind == BARRIER else UseEvent(vmid, cpu, (a & ROOT, b), a >> 48)
 
 
 # ── the hooks ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,8 +251,9 @@ def _vcpu(core):  # type: ignore[no-untyped-def]
 
 @hot.hot
 def _roots(core):  # type: ignore[no-untyped-def]
+    """TTBR0_EL1.BADDR with the ASID above it, and TTBR1_EL1.BADDR."""
     refresh_regime(core)
-    return core.reg[REG.TTBR0_EL1] & BADDR, core.reg[REG.TTBR1_EL1] & BADDR
+    return core.reg[REG.TTBR0_EL1] & BADDR | asid_of(core) << np.uint64(48), core.reg[REG.TTBR1_EL1] & BADDR
 
 
 @hot.hot
@@ -297,7 +314,7 @@ def _note_use(control, core):  # type: ignore[no-untyped-def]
     vcpu, tables = _vcpu(core), array_at(control[TABLES_AT], np.uint64(2 * VCPUS))
     low, high = _roots(core)
     at = TWO * vcpu
-    if tables[at] != low or tables[at + ONE] != high:
+    if (tables[at] ^ low) & ~PAIR != ZERO or tables[at + ONE] != high:
         tables[at], tables[at + ONE] = low, high
         _append(control, USE | (vcpu & SEVEN) << EIGHT, core.vmid, low, high, ZERO, ZERO, ZERO, ZERO)
 
@@ -355,11 +372,11 @@ def store_and_log(uc, access, pa, size, value, user):  # type: ignore[no-untyped
 
 @callback("u32", "u64", "u32", "u64", "u64")
 def system_and_log(uc, register, encoding, user):  # type: ignore[no-untyped-def]
-    """uc_cb_insn_sys_t: `hooks.system`; a TLBI that it carries out is noted."""
+    """uc_cb_insn_sys_t: `hooks.system`; a TLBI is noted."""
     control = array_at(user, np.uint64(CONTROL))
     core = core_at(control[CORE_AT])
     done = system_instruction(core, encoding)
-    if load32(encoding) == EIGHT and done != ZERO:
+    if invalidates(core, encoding):
         operand, op2, crm = load64(encoding + np.uint64(24)), load32(encoding + SIXTEEN), load32(encoding + FOUR)
         pc = read_one(core, REG.PC)
         _append_owing(control, core, TLBI, pc, op2, operand, ONE if crm == THREE else ZERO, pc)

@@ -204,6 +204,28 @@ def test_a_table_of_an_address_space_that_is_not_loaded_may_become_anything() ->
     assert kernel.run(TOUCH, *switch, MAKE, BREAK, MAKE) == []
 
 
+def ttbr0(root: int, asid: int) -> list[int]:
+    return [*a64.MOV(9, asid << 48 | root), a64.msr("TTBR0_EL1", 9), a64.ISB]
+
+
+def test_what_is_left_of_an_asid_matters_when_somebody_uses_that_again() -> None:
+    """A process that ends need not be forgotten at once: its ASID comes back after a TLBI of all, or was never free."""
+    kernel = Kernel(OLD | NG)
+    assert [each.rule for each in kernel.run(TOUCH, BREAK)] == ["stale end"]
+    other, _ = kernel.rig.mmu_on(4)
+    assert kernel.run(a64.LDR(0, 3)) == []
+    assert [each.rule for each in kernel.run(*ttbr0(kernel.lower, 1), a64.LDR(0, 2))] == ["stale end"]
+    assert kernel.run(VAE1, *ttbr0(other, 4), a64.LDR(0, 3)) == []
+
+
+@pytest.mark.parametrize(("first", "then", "found"), [(1, 4, []), (2, 3, ["stale make"]), (3, 2, ["stale make"])])
+def test_a_table_that_comes_back_under_another_asid_is_another(first: int, then: int, found: list[str]) -> None:
+    """But two ASIDs that differ in bit 0 may be one process, seen by its kernel and by itself."""
+    kernel = Kernel(OLD | NG, asid=first)
+    kernel.run(TOUCH)
+    assert [each.rule for each in kernel.run(*ttbr0(kernel.lower, then), BREAK, MAKE, new=NEW | NG)] == found
+
+
 # ── barriers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 BEFORE, AFTER = "no DSB before", "no DSB after"
@@ -271,9 +293,9 @@ def with_two_cpus() -> Kernel:
     kernel = Kernel()
     kernel.run(TOUCH)
     on_cpu(kernel, 1)
-    kernel.run(*a64.MOV(9, 2 << 48 | kernel.lower), a64.msr("TTBR0_EL1", 9), a64.ISB, TOUCH)
+    kernel.run(*ttbr0(kernel.lower, 2), TOUCH)
     on_cpu(kernel, 0)
-    kernel.run(*a64.MOV(9, 1 << 48 | kernel.lower), a64.msr("TTBR0_EL1", 9), a64.ISB, TOUCH)
+    kernel.run(*ttbr0(kernel.lower, 1), TOUCH)
     return kernel
 
 
@@ -304,7 +326,7 @@ def test_a_cpu_with_tables_of_its_own_holds_nothing_of_these() -> None:
     kernel.rig.mmu_on(2)
     kernel.run(a64.LDR(0, 3))
     on_cpu(kernel, 0)
-    kernel.run(*a64.MOV(9, 1 << 48 | kernel.lower), a64.msr("TTBR0_EL1", 9), a64.ISB, TOUCH)
+    kernel.run(*ttbr0(kernel.lower, 1), TOUCH)
     assert kernel.run(BREAK, LOCAL, MAKE) == []
 
 
