@@ -104,6 +104,21 @@ def test_a_forwarded_interrupt_carries_its_physical_id_and_no_second_state(vgic)
     assert vgic.enter(0, 4)[0] == (EMPTY,) * 4
 
 
+def test_a_forwarded_edge_waits_until_the_one_before_is_completed(vgic):
+    """LR.HW and state 3 together are UNPREDICTABLE (IHI 0048B, 5.3.8): the second edge stays outside meanwhile."""
+    vgic.forward(40, 40)
+    vgic.interrupt(40, 0).edge = True
+    vgic.set_line(40, True)
+    assert run(vgic, "ack") == [40]
+    vgic.set_line(40, False)
+    vgic.set_line(40, True)
+    registers, _ = vgic.enter(0, 4)
+    assert (registers[0].physical, registers[0].state) == (40, 2)
+    vgic.leave(0, registers)
+    assert run(vgic, 40) == [False]
+    assert run(vgic, "ack", 40, "ack") == [40, False, SPURIOUS]
+
+
 def test_an_active_shared_interrupt_stays_with_its_cpu(vgic):
     vgic.set_line(33, True)
     vgic.interrupt(33, 0).targets = 2

@@ -210,6 +210,19 @@ def test_hardware_interrupts_deactivate_the_physical_one(mmu: str) -> None:
     assert gicv.states()[:2] == [0, PENDING]
 
 
+def test_what_became_pending_again_while_active_is_given_again_once_completed() -> None:
+    """State 3, pending and active: IHI 0048B, 5.2.2. EOI takes the active half, and leaves the other."""
+    gicv = Interface("minivisor", lr(40))
+    assert gicv.read(IAR) == 40
+    gicv.record.lr[0] = lr(40, state=BOTH)
+    assert gicv.read(IAR) == SPURIOUS
+    gicv.write(EOIR, 40)
+    assert gicv.states()[0] == PENDING
+    assert gicv.read(IAR) == 40
+    gicv.write(EOIR, 40)
+    assert (gicv.states()[0], gicv.read(IAR), gicv.eoi_count) == (0, SPURIOUS, 0)
+
+
 def test_eoi_mode_separates_priority_drop_from_deactivation() -> None:
     gicv = Interface("minivisor", lr(50, physical=27), lr(60), control=ENABLE_0 | EOI_MODE)
     gicv.record.active = 1 << 27
