@@ -19,12 +19,13 @@ from minivisor.arch.encoding import REGISTERS
 from minivisor.errors import EngineError
 from minivisor.machine import breakpoints, engine, hot
 from minivisor.machine.gicv import read_gicv, write_gicv
-from minivisor.machine.hooks import count_block, fill_tlb, never, peek, read_system, system, take, write_system
+from minivisor.machine.hooks import count_block, fill_tlb, never, peek, read_system, take, write_system
 from minivisor.machine.invalidate import CODE_STALE_AT, STALE_COUNT_AT, Invalidation
 from minivisor.machine.live import live_context
 from minivisor.machine.memory import PhysicalMemory
 from minivisor.machine.run import AARCH32, CODE, ERROR, FIXED_POINT, HORIZON, IRQ, SYNC, inject, run
 from minivisor.machine.state import CORE, CP_NAMES, LIST_REGISTERS, REG_NAMES, WORD
+from minivisor.machine.system import system
 
 __all__ = ["AARCH32", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "Core"]
 

@@ -5,22 +5,23 @@ count_block   before each block: the clock, and the only place that stops a gues
 take          an exception: note it and stop; the run loop decides where it goes
 read_system   MRS: the timer counts virtual time, not the host's
 write_system  MSR: timers, VBAR_EL1, and a note that the translation regime may have changed
-system        SYS: TLBI, AT, IC
+
+And SYS, which is TLBI, AT and IC: `system.py`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.code_pages import WINDOW, in_window, note_fetch, page_changed
+from minivisor.machine.code_pages import WINDOW, in_window, note_fetch
 from minivisor.machine.exceptions import exception_level, supervisor_call
 from minivisor.machine.hot import call, callback, hot, load32, load64, store64
 from minivisor.machine.registers import CP, REG, read_cp, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import is_unprivileged
 from minivisor.machine.timer import read_timer, write_timer
-from minivisor.machine.tlb import BEYOND, MISS, NOTHING, PAGES, evict_asid, evict_va, insert, lookup
-from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, first_stage, translate, untagged
+from minivisor.machine.tlb import MISS, insert, lookup
+from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, translate, untagged
 
 __all__ = [
     "asid_of",
@@ -29,14 +30,13 @@ __all__ = [
     "fill",
     "fill_tlb",
     "flush_engine_tlb",
-    "invalidates",
     "never",
+    "note_fault",
     "peek",
+    "physical",
     "read_system",
     "refresh_regime",
     "regime",
-    "system",
-    "system_instruction",
     "take",
     "write_system",
 ]
@@ -47,11 +47,8 @@ SVC = np.uint64(2)  # EXCP_SWI
 EXTERNAL_ABORT = np.uint64(0x110)  # synchronous external abort, not on a walk: FSC 0x10
 MEM_READ, MEM_WRITE, MEM_FETCH = np.uint64(16), np.uint64(17), np.uint64(18)  # uc_mem_type
 FILLS_TO_GROW = np.uint64(1 << 16)  # 20 ms of the host, and more pages than most guests have
-ATTEND_CODE, ATTEND_FAULT = np.uint64(1), np.uint64(2)
 GICV_SIZE = np.uint64(0x2000)
-PAR_RES1, PAR_NORMAL = np.uint64(1 << 11), np.uint64(0xFF << 56 | 1 << 11)  # memory attribute: Normal write-back
 PAGE_OFFSET = np.uint64(0xFFF)
-TTLB = np.uint64(1 << 25)  # HCR_EL2
 VECTORS_RES0 = np.uint64(0x7FF)  # VBAR_EL1 bits 10:0
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
@@ -114,26 +111,30 @@ def _output(core, slot, va):  # type: ignore[no-untyped-def]
 
 
 @hot
-def peek(core, va):  # type: ignore[no-untyped-def]
-    """The instruction word at a virtual address, 0 when it cannot be read. Changes nothing, not even the TLB."""
+def physical(core, va, kind):  # type: ignore[no-untyped-def]
+    """(PA, 0) of a virtual address for the running level, or (0, fault status). Changes nothing, not even the TLB."""
     refresh_regime(core)
     off = core.cp[CP.SCTLR_EL1].val & ONE == ZERO
     va = untagged(va, core.cp[CP.TCR_EL1].val)
     slot = lookup(core, va, asid_of(core), ONE if off else ZERO)
     if slot != MISS:
-        pa = _output(core, slot, va)
-    else:
-        el0 = ONE if exception_level(read_one(core, REG.PSTATE)) == ZERO else ZERO
-        pa, _leaf, _ipa, status, _stage, _s1ptw = _walk(core, va, FETCH, el0)
-        if status != ZERO:
-            return ZERO
-    if pa < core.ram_base or (pa - core.ram_base) >> THREE >= core.ram_words:
+        return _output(core, slot, va), ZERO
+    el0 = ONE if exception_level(read_one(core, REG.PSTATE)) == ZERO else ZERO
+    pa, _leaf, _ipa, status, _stage, _s1ptw = _walk(core, va, kind, el0)
+    return pa, status
+
+
+@hot
+def peek(core, va):  # type: ignore[no-untyped-def]
+    """The instruction word at a virtual address, 0 when it cannot be read. Changes nothing, not even the TLB."""
+    pa, status = physical(core, va, FETCH)
+    if status != ZERO or pa < core.ram_base or (pa - core.ram_base) >> THREE >= core.ram_words:
         return ZERO
     return load32(core.ram + (pa - core.ram_base))
 
 
 @hot
-def _fault(core, va, kind, status, stage, ipa, s1ptw):  # type: ignore[no-untyped-def]
+def note_fault(core, va, kind, status, stage, ipa, s1ptw):  # type: ignore[no-untyped-def]
     core.fault_va, core.fault_kind, core.fault_status = va, kind, status & np.uint64(0x3F)
     core.fault_stage, core.fault_ipa, core.fault_s1ptw = stage, ipa, s1ptw
     return MISS
@@ -144,10 +145,10 @@ def _hit(core, slot, va, kind, el0):  # type: ignore[no-untyped-def]
     """Permissions of an entry that is already there: the fault, if any, has the level that the walk had."""
     leaf, shift = core.tlb_leaf[slot], (core.tlb_context[slot] >> np.uint64(24)) & np.uint64(0x3F)
     if (leaf >> (EL0_SHIFT if el0 else ZERO)) & kind == ZERO:
-        return _fault(core, va, kind, PERMISSION + ((leaf >> np.uint64(24)) & THREE), ONE, ZERO, ZERO)
+        return note_fault(core, va, kind, PERMISSION + ((leaf >> np.uint64(24)) & THREE), ONE, ZERO, ZERO)
     if (leaf >> S2_SHIFT) & kind == ZERO:
         ipa = core.tlb_ipa[slot] | (va & ((ONE << shift) - ONE))
-        return _fault(core, va, kind, PERMISSION + ((leaf >> np.uint64(26)) & THREE), TWO, ipa, ZERO)
+        return note_fault(core, va, kind, PERMISSION + ((leaf >> np.uint64(26)) & THREE), TWO, ipa, ZERO)
     return slot
 
 
@@ -201,11 +202,11 @@ def _resolve(core, va, kind):  # type: ignore[no-untyped-def]
         if status == ZERO:
             slot = _remember(core, va, asid, off, pa, leaf, ipa)
         else:
-            slot = _fault(core, va, kind, status, stage, ipa, s1ptw)
+            slot = note_fault(core, va, kind, status, stage, ipa, s1ptw)
     if tagged:
         core.tagged = ONE  # after whatever `_remember` flushed
     if slot != MISS and not _backed(core, _output(core, slot, va)):
-        slot = _fault(core, va, kind, EXTERNAL_ABORT, ONE, ZERO, ZERO)
+        slot = note_fault(core, va, kind, EXTERNAL_ABORT, ONE, ZERO, ZERO)
     return slot, el0
 
 
@@ -332,105 +333,3 @@ def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
     if not _el0_may(core, crm, op2):
         return np.uint32(0)
     return np.uint32(1) if write_timer(core, crm, op2, load64(encoding + np.uint64(24))) else np.uint32(0)
-
-
-@hot
-def _invalidate(core, crm, op2, value):  # type: ignore[no-untyped-def]
-    """TLBI at EL1, for the loaded VMID (DDI 0487, C5.5): op2 0 all, 1 VA, 2 ASID, 3 VA any ASID, 5 and 7 last level.
-
-    1 when Unicorn's own TLB has nothing left to drop, 0 when its TLBI of that one page is all it takes.
-    """
-    asid = value >> np.uint64(48)
-    refresh_regime(core)
-    if core.cp[CP.TCR_EL1].val & np.uint64(1 << 36) == ZERO:
-        asid &= np.uint64(0xFF)
-    va = value << np.uint64(12)
-    if op2 == ZERO:
-        reach = evict_asid(core, ZERO, ONE)
-    elif op2 == TWO:
-        reach = evict_asid(core, asid, ZERO)
-    elif op2 == ONE or op2 == np.uint64(5):
-        reach = evict_va(core, va, asid, ZERO)
-    else:
-        reach = evict_va(core, va, asid, ONE)
-    if reach == BEYOND or core.tagged != ZERO:
-        flush_engine_tlb(core)
-        reach = NOTHING
-    return np.uint32(0) if reach == PAGES else np.uint32(1)
-
-
-@hot
-def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
-    """AT S1E1R/W, S1E0R/W: stage 1 only, the result in PAR_EL1 (C5.5, PAR_EL1). A stage-2 fault on the walk goes to EL2."""
-    refresh_regime(core)
-    kind, el0 = WRITE if op2 & ONE != ZERO else READ, ONE if op2 & TWO != ZERO else ZERO
-    memory = (core.ram, core.ram_words)
-    ipa, _permissions, _level, _ng, status, walked = first_stage(memory, core.ram_base, va, kind, el0, *regime(core), None)
-    if walked != ZERO:
-        _fault(core, va, kind, status, TWO, walked & ~ONE, ONE)
-        core.fault_pc = read_one(core, REG.PC)
-        core.attention |= ATTEND_FAULT
-        core.deadline = ZERO
-    elif status != ZERO:
-        write_one(core, REG.PAR_EL1, ONE | ((status & np.uint64(0x3F)) << ONE) | PAR_RES1)
-    else:
-        write_one(core, REG.PAR_EL1, (ipa & np.uint64(0x0000_FFFF_FFFF_F000)) | PAR_NORMAL)
-
-
-@hot
-def _code_changed(core, op1, va):  # type: ignore[no-untyped-def]
-    """IC IVAU (op1 3), IALLU, IALLUIS: code may have changed; what is stale is dropped before the next block."""
-    if op1 != THREE or core.native_mmu != ZERO:
-        core.code_stale = ONE
-    else:
-        refresh_regime(core)
-        off = ONE if core.cp[CP.SCTLR_EL1].val & ONE == ZERO else ZERO
-        va = untagged(va, core.cp[CP.TCR_EL1].val)
-        slot = lookup(core, va, asid_of(core), off)
-        if slot != MISS:
-            pa, status = _output(core, slot, va), ZERO
-        else:
-            el0 = ONE if exception_level(read_one(core, REG.PSTATE)) == ZERO else ZERO
-            pa, _leaf, _ipa, status, _stage, _s1ptw = _walk(core, va, READ, el0)
-        if status != ZERO or not page_changed(core, pa):
-            return
-    core.attention |= ATTEND_CODE
-    core.deadline = ZERO
-
-
-@hot
-def invalidates(core, encoding):  # type: ignore[no-untyped-def]
-    """Is this SYS a TLBI that EL1 may execute, and that EL2 does not trap?"""
-    crm, op1, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(12)), load32(encoding + np.uint64(16))
-    unallocated = op2 == FOUR or op2 == np.uint64(6)  # skipping one that Unicorn does not know repeats it for ever
-    if load32(encoding) != EIGHT or op1 != ZERO or unallocated or core.native_mmu != ZERO:
-        return False
-    if core.cp[CP.HCR_EL2].val & TTLB != ZERO or exception_level(read_one(core, REG.PSTATE)) != ONE:
-        return False
-    return crm == THREE or crm == np.uint64(7)
-
-
-@hot
-def system_instruction(core, encoding):  # type: ignore[no-untyped-def]
-    """SYS: CRn 8 is TLBI, CRn 7 CRm 8 is AT, CRn 7 CRm 1 and 5 are IC. 1 when it is done, 0 when it is Unicorn's to do."""
-    crn, crm = load32(encoding), load32(encoding + FOUR)
-    op1, op2 = load32(encoding + np.uint64(12)), load32(encoding + np.uint64(16))
-    value = load64(encoding + np.uint64(24))
-    privileged = exception_level(read_one(core, REG.PSTATE)) == ONE
-    if crn == np.uint64(7) and (crm == ONE or crm == np.uint64(5)) and (privileged or op1 == THREE):
-        _code_changed(core, op1, value)
-        return np.uint32(0)
-    if core.native_mmu != ZERO or not privileged or op1 != ZERO:
-        return np.uint32(0)
-    if invalidates(core, encoding):
-        return _invalidate(core, crm, op2, value)
-    if crn == np.uint64(7) and crm == np.uint64(8) and op2 < FOUR:
-        _address_translate(core, op2, value)
-        return np.uint32(1)
-    return np.uint32(0)
-
-
-@callback("u32", "u64", "u32", "u64", "u64")
-def system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
-    """uc_cb_insn_sys_t for SYS."""
-    return system_instruction(core_at(user), encoding)

@@ -14,12 +14,13 @@ import numpy as np
 
 from minivisor.machine.exceptions import EL1H_DAIF_MASKED, VSE, enter_el1, exception_level, take_virtual_serror
 from minivisor.machine.gicv import maintenance, present
-from minivisor.machine.hooks import ATTEND_FAULT, peek
+from minivisor.machine.hooks import peek
 from minivisor.machine.hot import call, hot, load32, load64
 from minivisor.machine.icv import DONE, TRAPPED, access_icv, trapped_iss
 from minivisor.machine.registers import CP, REG, change, look, read_cp, read_general, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import DESCRIPTION, access_syndrome, esr, writes_back
+from minivisor.machine.system import ATTEND_FAULT
 from minivisor.machine.timer import line_mask, next_expiry, now
 from minivisor.machine.walk import FETCH, WRITE
 

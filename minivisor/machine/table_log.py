@@ -31,15 +31,14 @@ from minivisor.machine.hooks import (
     asid_of,
     begin_block,
     fill,
-    invalidates,
     peek,
     refresh_regime,
     regime,
-    system_instruction,
 )
 from minivisor.machine.hot import array_at, callback, load32, load64, share
 from minivisor.machine.registers import CP, REG, read_cp, read_one
 from minivisor.machine.state import core_at
+from minivisor.machine.system import invalidates, system_instruction
 from minivisor.machine.walk import NOTE_WORDS, READ, first_stage, untagged
 
 __all__ = ["BarrierEvent", "Event", "TableEvent", "TableLog", "TlbiEvent", "UseEvent", "WriteEvent"]
@@ -372,7 +371,7 @@ def store_and_log(uc, access, pa, size, value, user):  # type: ignore[no-untyped
 
 @callback("u32", "u64", "u32", "u64", "u64")
 def system_and_log(uc, register, encoding, user):  # type: ignore[no-untyped-def]
-    """uc_cb_insn_sys_t: `hooks.system`; a TLBI is noted."""
+    """uc_cb_insn_sys_t: `system.system`; a TLBI is noted."""
     control = array_at(user, np.uint64(CONTROL))
     core = core_at(control[CORE_AT])
     done = system_instruction(core, encoding)
