@@ -10,7 +10,7 @@ ARGS  ?=
 
 MODULES := virtio_mmio,virtio_blk,virtio_net,virtio_rng,virtio_console,virtio_input,evdev,ext4,crc32c_generic
 
-.PHONY: help phone test linux soak setup guests study book bench check warm constraints clean
+.PHONY: help phone test mutants linux soak setup guests study book bench check warm constraints clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ test: guests  ## all tests, at most five minutes; in CI `make check` first
 
 soak: guests  ## hostile guests, ten million operations; a seed that breaks something is printed
 	@$(PY) -m tests.fuzz.soak $(ARGS)
+
+mutants: guests  ## does a test notice? One fault at a time in a copy of the sources, about half an hour
+	@$(PY) -m tests.mutants $(ARGS)
 
 linux: $(STAMP)  ## a small initrd for Debian's arm64 kernel, with its virtio modules (apt, dpkg)
 	@$(PY) scripts/linux_initrd.py build/linux/initrd.gz --modules $(MODULES)

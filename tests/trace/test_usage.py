@@ -38,6 +38,7 @@ def test_who_ran_and_who_waited(trace: Trace) -> None:
 def test_only_what_lies_between_the_two_times_counts(trace: Trace) -> None:
     first, second = usage(trace.rows(), 90, 150)
     assert (first.ran, first.waited, first.latencies) == (10, 0, ())
+    assert (first.share, second.share) == (10 / 60, 40 / 60)
     assert (second.ran, second.waited, second.longest_wait) == (40, 20, 20)
 
 
