@@ -196,10 +196,20 @@ class Replay:
             self.link(new.leads_to, new)
 
     def _make(self, event: int, new: Entry) -> None:
-        """Two cached translations of one address: whatever is stale in the new one's range conflicts with it."""
+        """Two cached translations of one address: whatever is stale in the new one's range conflicts with it.
+
+        But one that comes back with other permissions alone did not need the break: it is stale still, and no conflict.
+        """
         for entry in [entry for entry in self.stale.values() if entry.meets(new)]:
-            self.report("stale make", event, entry, new.word)
+            if self.conflicts(entry, new):
+                self.report("stale make", event, entry, new.word)
+            elif self.needs_tlbi(entry, new.word):
+                continue
             del self.stale[entry.slot]
+
+    def conflicts(self, old: Entry, new: Entry) -> bool:
+        """Is it more than what may change while the old one is live?"""
+        return old.slot != new.slot or self.needs_break(old, new.word)
 
     def link(self, table: int, parent: Entry) -> None:
         """From now on a walk can reach this table, and those that it leads to."""

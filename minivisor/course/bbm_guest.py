@@ -170,7 +170,7 @@ class GuestReplay(Replay):
 
     def _unfinished(self, event: int, new: Entry | None) -> None:
         for slot, broken in list(self.broken.items()):
-            if broken.tlbi is not None and (new is None or broken.entry.meets(new)):
+            if broken.tlbi is not None and (new is None or (broken.entry.meets(new) and self.conflicts(broken.entry, new))):
                 self.report("no DSB after", event, broken.entry, new.word if new else None)
                 del self.broken[slot]
 
