@@ -79,12 +79,11 @@ class Psci:
         return call([value & width for value in (*args, 0, 0, 0)[:3]])
 
     def _features(self, args: Sequence[int]) -> Outcome:
-        function = args[0] & 0xFFFF_FFFF
-        known = function in self._calls and function != Smccc.ARCH_FEATURES
+        known = args[0] in self._calls and args[0] != Smccc.ARCH_FEATURES
         return answer(ReturnCode.SUCCESS if known else ReturnCode.NOT_SUPPORTED)
 
     def _arch_features(self, args: Sequence[int]) -> Outcome:
-        known = args[0] & 0xFFFF_FFFF in (Smccc.VERSION, Smccc.ARCH_FEATURES)
+        known = args[0] in (Smccc.VERSION, Smccc.ARCH_FEATURES)
         return answer(ReturnCode.SUCCESS if known else ReturnCode.NOT_SUPPORTED)
 
     def _cpu_on(self, args: Sequence[int]) -> Outcome:
@@ -111,6 +110,8 @@ class Psci:
         """Standby: sleep until an interrupt. A power-down may be answered as a standby (DEN0022, "CPU_SUSPEND")."""
         if args[0] & PowerState.reserved_mask:
             return answer(ReturnCode.INVALID_PARAMETERS)
+        if PowerState.STATE_TYPE.decode(args[0]) and (args[1] & 3 or not self._inside(args[1])):
+            return answer(ReturnCode.INVALID_ADDRESS)
         return Outcome("wait", writes={"X0": 0})
 
 

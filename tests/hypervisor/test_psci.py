@@ -91,6 +91,8 @@ def test_affinity_info(psci):
 def test_suspend_and_the_ways_out(psci):
     assert psci(0xC400_0001, (0x0001_0000, 0x4000_0000, 0), ME) == Outcome("wait", {"X0": 0})
     assert x0(psci(0xC400_0001, (1 << 31,), ME)) == INVALID_PARAMETERS
+    assert x0(psci(0xC400_0001, (1 << 16, 0x4400_0000), ME)) == INVALID_ADDRESS
+    assert psci(0xC400_0001, (0, 0x4400_0000), ME) == Outcome("wait", {"X0": 0})  # a standby returns to the caller
     assert psci(0x8400_0002, (), ME).kind == "off"
     assert psci(0x8400_0008, (), ME).kind == "shutdown"
     assert psci(0x8400_0009, (), ME).kind == "reset"
