@@ -121,9 +121,12 @@ def _pointer(words: Words) -> ctypes.c_void_p:
 
 
 def _rate(walk: Callable[[], Words], expected: Words) -> float:
-    """Millions of walks a second. Raises RuntimeError when an address is wrong."""
+    """Millions of walks a second, the best of three sweeps: of 20 ms on two cores somebody else easily takes half.
+
+    Raises RuntimeError when an address is wrong.
+    """
     found: list[Words] = []
-    seconds = timed(lambda: found.append(walk()))
+    seconds = min(timed(lambda: found.append(walk())) for _ in range(3))
     if not np.array_equal(found[0], expected[: found[0].size]):
         raise RuntimeError("walk: ours and the peer do not give the same addresses")
     return found[0].size / seconds / 1e6
