@@ -19,7 +19,7 @@ import pytest
 from minivisor import guests
 from minivisor.errors import MinivisorError
 from minivisor.hypervisor import list_registers, world
-from minivisor.hypervisor.hypervisor import Hypervisor
+from minivisor.hypervisor.hypervisor import HCR_GUEST, Hypervisor
 from minivisor.hypervisor.persona import RAM, PersonaSettings
 from minivisor.hypervisor.vgic import Vgic
 from minivisor.machine.board import Machine
@@ -123,6 +123,18 @@ def test_a_breach_is_noticed(breach: Callable[[Arena], None], words: str) -> Non
     with pytest.raises((Violation, MinivisorError), match=words):
         for _ in range(40):
             arena.run(hvc())
+
+
+@pytest.mark.parametrize("line", [6, 7], ids=["VF", "VI"])
+def test_an_interrupt_line_may_be_up_and_only_that(line: int) -> None:
+    """Seed 20188: a guest that asked for FIQs (GICV_CTLR.FIQEn) had one pending while EL2 looked."""
+    arena = Arena()
+    core = arena.hypervisor.core
+    core.write("HCR_EL2", HCR_GUEST | 1 << line)
+    arena.look(thoroughly=True)
+    core.write("VTCR_EL2", core.read("VTCR_EL2") ^ 1 << line)
+    with pytest.raises(Violation, match="VTCR_EL2"):
+        arena.look(thoroughly=True)
 
 
 def test_a_lost_and_a_doubled_interrupt_are_noticed() -> None:
