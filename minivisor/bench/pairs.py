@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-__all__ = ["Measured", "Tell", "around", "interleave", "median_ratio", "ratios", "timed"]
+__all__ = ["PHASES", "Measured", "Tell", "around", "interleave", "median_ratio", "ratios", "timed"]
 
+PHASES = "phases"
+"""In `Measured.detail`: by the name of a phase, what was counted in it."""
 Tell = Callable[[float], None]
 """Reports progress, 0 to 1."""
 Pair = tuple[float, float | None]

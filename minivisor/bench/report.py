@@ -22,7 +22,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from minivisor.bench.pairs import Measured, median_ratio, ratios
+from minivisor.bench.pairs import PHASES, Measured, median_ratio, ratios
 from minivisor.bench.rows import Row
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "legend",
     "load_average",
     "number",
+    "phases",
     "place",
     "span",
     "table",
@@ -193,7 +194,17 @@ def table(results: list[Result], where: dict[str, Any]) -> Table:
     return shown
 
 
+def phases(result: Result) -> list[str]:
+    """What each phase of a row is made of, when it has any: instructions, virtual time, exits by class."""
+    lines = []
+    for phase, counts in result.detail.get(PHASES, {}).items():
+        counted = ", ".join(f"{what} {count:,}" for what, count in counts.items() if count)
+        lines.append(f"  [bold]{result.name}[/], {phase}: {counted}")
+    return lines
+
+
 def legend(results: list[Result]) -> list[str]:
     """What each row measures, and against what."""
     missing = [f"  [bold]{one.name}[/] NOT RUN: {one.not_run}" for one in results if one.not_run]
-    return missing + [f"  [bold]{one.name}[/]: {one.title}; peer: {one.peer}" for one in results]
+    counted = [line for one in results for line in phases(one)]
+    return missing + [f"  [bold]{one.name}[/]: {one.title}; peer: {one.peer}" for one in results] + counted

@@ -16,7 +16,7 @@ from pathlib import Path
 from minivisor.bench.child import ABSENT, FRAME, command
 from minivisor.bench.pairs import Measured, Tell, interleave
 
-__all__ = ["cold", "memory", "until_line", "usage", "warm"]
+__all__ = ["cold", "cpu_of_children", "memory", "until_line", "usage", "warm"]
 
 IMPORTS = "import numpy, numba, unicorn"
 PATIENCE = 300  # seconds
@@ -64,16 +64,16 @@ def cold(rounds: int, quick: bool, tell: Tell) -> Measured:
     pairs, kept, used = [], 0, []
     for number in range(rounds):
         with tempfile.TemporaryDirectory(prefix="minivisor-bench-") as folder:
-            before = _cpu_of_children()
+            before = cpu_of_children()
             first = _first_frame(folder)
-            used.append(_cpu_of_children() - before)
+            used.append(cpu_of_children() - before)
             pairs.append((first, _first_frame(folder)))
             kept = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         tell((number + 1) / rounds)
     return Measured(pairs, {"cache_bytes": kept, "cpu_seconds": used})
 
 
-def _cpu_of_children() -> float:
+def cpu_of_children() -> float:
     """Processor seconds of all children that have ended; 0 where they are not counted (Windows)."""
     times = os.times()
     return times.children_user + times.children_system

@@ -64,7 +64,7 @@ class Dispatch:
         far, ipa = (exit_.far, exit_.ipa) if isinstance(exit_, Abort) else (0, 0)
         value, host = _value(exit_, view, outcome), perf_counter_ns() - began
         self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, value, host)
-        if isinstance(exit_, Hvc | Smc):
+        if isinstance(exit_, (Hvc, Smc)):
             self._note_call(vcpu, view, outcome)
         self._watch_progress(vcpu, retired)
         if action is not None:

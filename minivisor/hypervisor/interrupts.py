@@ -106,8 +106,7 @@ class Interrupts:
         virtual, _ = stages.vtimer(words[CVAL_AT], words[CTL_AT], words[OFFSET_AT], ticks)
         physical, _ = stages.vtimer(words[P_CVAL_AT], words[P_CTL_AT], 0, ticks)
         for intid, level in ((VIRTUAL_TIMER, virtual), (PHYSICAL_TIMER, physical)):
-            if level != vgic.line(intid, vcpu.number):
-                vgic.set_line(intid, level, vcpu.number)
+            vgic.set_line(intid, level, vcpu.number)
             self._gic.set_active(intid, level)
         self.attention = virtual or physical
 

@@ -301,14 +301,13 @@ class Persona:
         while self.keys and self.uart.room > 0:
             self.uart.receive(self.keys.popleft())
         for intid, level in ((UART_SPI, self.uart.interrupt), (RTC_SPI, self.rtc.interrupt), *self.virtio.lines()):
-            if level != self.vgic.line(intid, 0):
-                self.vgic.set_line(intid, level)
+            self.vgic.set_line(intid, level)
 
     def next_event(self, now: int) -> int | None:
         """When a device or a timer of a vCPU that is not loaded will raise its line by itself, in ns; None for never."""
         deadlines = [self.rtc.deadline, self.virtio.deadline]
         deadlines += [vcpu.timers(now)[2] for vcpu in self.vcpus if vcpu.status == "waiting"]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return min([deadline for deadline in deadlines if deadline is not None], default=None)
 
     def wake(self, now: int) -> list[VirtualCpu]:
         """vCPUs that wait and have something pending become ready; returns those."""
@@ -317,9 +316,8 @@ class Persona:
         for vcpu in self.vcpus:
             if vcpu.status != "waiting":
                 continue
-            virtual, physical, _ = vcpu.timers(now)
-            self.vgic.set_line(VIRTUAL_TIMER, virtual, vcpu.number)
-            self.vgic.set_line(PHYSICAL_TIMER, physical, vcpu.number)
+            for intid, level in zip((VIRTUAL_TIMER, PHYSICAL_TIMER), vcpu.timers(now)[:2], strict=True):
+                self.vgic.set_line(intid, level, vcpu.number)
             if self.vgic.signals(vcpu.number):
                 vcpu.status, vcpu.since = "ready", now
                 woken.append(vcpu)

@@ -39,6 +39,7 @@ class VirtualCpu:
     list_registers: tuple[ListRegister, ...] = ()
     interface: tuple[int, int, int] = (0, 0, 0)  # GICH_VMCR, GICH_APR or ICH_AP1R0, ICH_AP0R0
     serror: bool = False  # HCR_EL2.VSE
+    timed: tuple[State | None, tuple[bool, bool, int | None]] = (None, (False, False, None))  # of which state, timers()
     # the scheduler reads these
     consumed: int = 0
     since: int = 0
@@ -56,13 +57,17 @@ class VirtualCpu:
         self.status, self.since = "ready", now
 
     def timers(self, now: int) -> tuple[bool, bool, int | None]:
-        """Both guest timers while it is not loaded: (virtual line, physical line, next deadline in ns or None)."""
+        """Both guest timers while it is not loaded, and that until the deadline: (virtual line, physical line, that in ns)."""
+        of, known = self.timed
+        if of is self.state and (known[2] is None or now < known[2]):
+            return known
         state, vtimer, ticks = self.state, self.persona.stages.vtimer, now // TICK_NS
         compare, control = state.get("CNTV_CVAL_EL0", 0), state.get("CNTV_CTL_EL0", 0)
         virtual, first = vtimer(compare, control, state.get("CNTVOFF_EL2", 0), ticks)
         physical, second = vtimer(state.get("CNTP_CVAL_EL0", 0), state.get("CNTP_CTL_EL0", 0), 0, ticks)
         deadlines = [deadline * TICK_NS for deadline in (first, second) if deadline is not None]
-        return virtual, physical, min(deadlines, default=None)
+        self.timed = state, (virtual, physical, min(deadlines, default=None))
+        return self.timed[1]
 
     @property
     def has_siblings(self) -> bool:

@@ -94,10 +94,10 @@ class Vgic:
         interrupt = self.interrupt(intid, cpu)
         if interrupt is None or intid < PPIS.start:
             raise ValueError(f"vgic: got interrupt {intid}, expected a PPI or SPI, {PPIS.start} to {INTERRUPTS - 1}")
-        if interrupt.edge and level and not interrupt.line:
-            interrupt.latch = True
-        interrupt.line = level
-        self.settle(interrupt, cpu)
+        if interrupt.line != level:
+            interrupt.latch |= interrupt.edge and level
+            interrupt.line = level
+            self.settle(interrupt, cpu)
 
     def line(self, intid: int, cpu: int = 0) -> bool:
         """How a device last drove its line."""
@@ -147,7 +147,7 @@ class Vgic:
 
     def signals(self, cpu: int) -> bool:
         """Is there something new for this vCPU: what ends a WFI."""
-        return any(irq.pending for irq in self.pending(cpu))
+        return self.busy(cpu) and any(irq.pending for irq in self.pending(cpu))
 
     def held_back(self, cpu: int, groups: int) -> int:
         """Groups, one bit each, in which something pends that must not be listed before the guest enables its group."""

@@ -45,7 +45,7 @@ WRITE_GENERAL, WRITE_SYSTEM, WRITE_REGIME, WRITE_BREAKPOINT = 1, 2, 4, 8
 REGIME = ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1")
 # What a write from outside does not do in the engine: drop what its own TLB does not tell apart, arm breakpoints.
 FOLLOWED = dict.fromkeys(REGIME, WRITE_REGIME) | dict.fromkeys(breakpoints.BREAKPOINTS, WRITE_BREAKPOINT)
-REG_AT, DIRTY_AT = WORD["reg"], WORD["dirty"]
+REG_AT, DIRTY_AT, RETIRED_AT, SKIPPED_AT = (WORD[name] for name in ("reg", "dirty", "retired", "skipped"))
 GENERAL = REG_NAMES[:34]  # X0..X30, SP, PC, PSTATE: what a run brings back
 CP_WORDS, CP_VALUE = 4, 3  # a cell of `cp` is four words, its value the last
 
@@ -349,20 +349,20 @@ class Core(Invalidation):
     @property
     def now(self) -> int:
         """Virtual time in ns."""
-        return self.words[WORD["retired"]] + self.words[WORD["skipped"]]
+        return self.words[RETIRED_AT] + self.words[SKIPPED_AT]
 
     @property
     def retired(self) -> int:
         """Instructions retired since power-on."""
-        return self.words[WORD["retired"]]
+        return self.words[RETIRED_AT]
 
     def retire_one(self) -> None:
         """EL2 carried out an instruction for the guest: it counts, in instructions and in time."""
-        self.words[WORD["retired"]] += 1
+        self.words[RETIRED_AT] += 1
 
     def skip(self, nanoseconds: int) -> None:
         """Let time pass without instructions: an idle core, or what an exit costs."""
-        self.words[WORD["skipped"]] += nanoseconds
+        self.words[SKIPPED_AT] += nanoseconds
 
 
 _BATCH = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)

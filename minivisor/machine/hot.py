@@ -25,6 +25,7 @@ import atexit
 import contextlib
 import ctypes
 import functools
+import gc
 import hashlib
 import os
 import pathlib
@@ -102,12 +103,26 @@ def span(array: np.ndarray) -> tuple[np.uint64, np.uint64]:
     return np.uint64(array.ctypes.data), np.uint64(array.size)
 
 
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Numba's start makes a million objects that stay: looking for garbage among them, again and again, takes a fifth of it."""
+    wanted = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if wanted:
+            gc.enable()
+
+
 if JIT:
-    import numba
-    from llvmlite import ir
-    from numba import prange, types
-    from numba.core import cgutils
-    from numba.extending import intrinsic
+    with _no_garbage():
+        import numba
+        from llvmlite import ir
+        from numba import prange, types
+        from numba.core import cgutils
+        from numba.extending import intrinsic
 
     _CACHE = _cache_directory()
 

@@ -42,14 +42,18 @@ class Rtc:
     @property
     def interrupt(self) -> bool:
         """The level of RTCINTR now."""
+        if not self._mask:
+            return False
         self._latch()
-        return bool(self._raw & self._mask)
+        return bool(self._raw)
 
     @property
     def deadline(self) -> int | None:
         """The virtual time in ns at which the line goes high by itself; None when it is high or masked."""
+        if not self._mask:
+            return None
         self._latch()
-        return self._match_at if self._mask and not self._raw else None
+        return None if self._raw else self._match_at
 
     def state(self) -> dict[str, int]:
         """Everything a snapshot needs, as numbers."""

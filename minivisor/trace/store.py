@@ -219,8 +219,11 @@ class Trace:
 
     def text(self, words: str) -> int:
         """The number of a text that records refer to; the same words have the same number."""
+        number = self._numbers.get(words)
+        if number is not None:
+            return number
         self._refuse_when_loaded()
-        if len(self.texts) >= TEXTS - 1 and words not in self._numbers:
+        if len(self.texts) >= TEXTS - 1:
             words = MORE
         if words not in self._numbers:
             self._numbers[words] = len(self.texts)

@@ -26,3 +26,14 @@ def test_the_clock_stops_at_the_shell_and_one_that_never_comes_is_an_error():
     assert linux._seconds([sys.executable, "-c", script]) < 30
     with pytest.raises(RuntimeError, match="without a shell"):
         linux._seconds([sys.executable, "-c", "print('panic')"])
+
+
+def test_processor_seconds_are_told_beside_those_of_the_clock_and_each_phase_by_name(monkeypatch):
+    work = "import time\nwhile time.process_time() < {}: pass\nprint('minivisor: a shell', flush=True)"
+    ours, peer = ([sys.executable, "-c", work.format(seconds)] for seconds in (0.6, 0.1))
+    monkeypatch.setattr(linux, "_phases", lambda cpus: {"kernel": {"cpus": cpus}})
+    measured = linux._boots(ours, peer, 2, nothing, 3)
+    used = measured.detail["cpu_seconds"]
+    assert len(measured.pairs) == len(used["ours"]) == len(used["peer"]) == 2
+    assert min(used["ours"]) > 0.3 > max(used["peer"]) > 0.05  # in steps of 10 ms
+    assert measured.detail["phases"] == {"kernel": {"cpus": 3}}

@@ -56,6 +56,13 @@ def test_the_numbers_of_a_result_are_medians_and_its_noise_the_extremes() -> Non
     assert of_value.bar == "≤ 3"
 
 
+def test_what_each_phase_is_made_of_is_listed_for_people_too() -> None:
+    counts = {"kernel": {"instructions": 1234, "HVC": 5, "Physical IRQ": 0}, "init": {"instructions": 7}}
+    said = shown(Measured(PAIRS, {"phases": counts}))
+    assert "fake, kernel: instructions 1,234, HVC 5\n" in said
+    assert "fake, init: instructions 7\n" in said
+
+
 def test_a_quick_run_is_judged_by_no_bar() -> None:
     assert judge(row(Bar("ratio", "≤", 1.0)), Measured(PAIRS), quick=True).holds is None
     assert "not judged" in shown(Measured(PAIRS), Bar("ratio", "≤", 1.0), quick=True)

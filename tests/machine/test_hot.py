@@ -87,6 +87,13 @@ def test_an_exception_in_an_interpreted_callback_surfaces() -> None:
     assert python("-c", RAISES, MINIVISOR_JIT="0") == "surfaced\n"
 
 
+def test_what_numba_starts_with_is_never_searched_for_garbage() -> None:
+    """A million objects that stay; and whoever does not want the collector at all is not given it back."""
+    assert gc.isenabled() and gc.get_freeze_count() > 100_000
+    code = "import gc; gc.disable(); import minivisor.machine.hot; print(gc.isenabled())"
+    assert python("-c", code) == "False\n"
+
+
 def test_this_process_is_compiled() -> None:
     assert hot.JIT
     assert type(hot.hot(lambda: None)).__module__.startswith("numba")

@@ -63,6 +63,8 @@ class Slots:
     @property
     def deadline(self) -> int | None:
         """The virtual time in ns at which a device will do something by itself."""
+        if not self.transports:
+            return None
         return min((due for transport in self.transports if (due := transport.deadline) is not None), default=None)
 
     @property
