@@ -16,6 +16,7 @@ import pytest
 import minivisor
 from minivisor.machine import hot
 from minivisor.machine.board import Machine
+from minivisor.machine.state import TLB_SETS, TLB_WAYS
 
 ROOT = pathlib.Path(minivisor.__file__).parent
 MACHINE = ROOT / "machine"
@@ -114,14 +115,15 @@ def test_an_edited_constant_is_never_served_stale(tmp_path: pathlib.Path) -> Non
     state = tmp_path / "minivisor" / "machine" / "state.py"
     cache = str(tmp_path / "cache")
     first = int(python("-c", SET_OF, cwd=tmp_path, MINIVISOR_CACHE=cache))
-    assert first == 1023 * 16
+    assert first == (TLB_SETS - 1) * TLB_WAYS
     assert int(python("-c", SET_OF, cwd=tmp_path, MINIVISOR_CACHE=cache)) == first
     kept = set((tmp_path / "cache" / "minivisor").iterdir())
     assert len(kept) == 1
     assert list(next(iter(kept)).rglob("*.nbc"))
     text = state.read_text()
-    assert "TLB_SETS, TLB_WAYS = 1024, 16" in text
-    state.write_text(text.replace("TLB_SETS, TLB_WAYS = 1024, 16", "TLB_SETS, TLB_WAYS = 256, 16"))
+    now = f"TLB_SETS, TLB_WAYS = {TLB_SETS}, {TLB_WAYS}"
+    assert now in text
+    state.write_text(text.replace(now, "TLB_SETS, TLB_WAYS = 256, 16"))
     assert int(python("-c", SET_OF, cwd=tmp_path, MINIVISOR_CACHE=cache)) == 255 * 16
     assert len(set((tmp_path / "cache" / "minivisor").iterdir())) == 2
 
@@ -144,7 +146,7 @@ def test_hot_sources_depend_only_on_hot_sources() -> None:
 
 
 def test_a_cache_that_cannot_be_written_is_no_failure() -> None:
-    assert python("-c", SET_OF, MINIVISOR_CACHE="/dev/null/nowhere") == f"{1023 * 16}\n"
+    assert python("-c", SET_OF, MINIVISOR_CACHE="/dev/null/nowhere") == f"{(TLB_SETS - 1) * TLB_WAYS}\n"
 
 
 def test_the_cache_is_not_imposed_on_others() -> None:
