@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -128,3 +129,14 @@ def test_arguments_of_test_go_to_pytest(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(checkout, "find", lambda: tmp_path)
     assert cli.run(["test", "-q", "-k", "test_a", "-p", "no:cacheprovider"]) == 0
     assert cli.run(["test", "-q", "-p", "no:cacheprovider"]) == 1
+
+
+def test_a_start_is_not_searched_for_garbage_every_few_hundred_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = gc.get_threshold()
+    monkeypatch.setattr(cli, "run", lambda _arguments: gc.get_threshold()[0] < 100_000)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code
+    finally:
+        gc.set_threshold(*before)
