@@ -313,9 +313,7 @@ class Persona:
         """vCPUs that wait and have something pending become ready; returns those."""
         self.update_lines()
         woken = []
-        for vcpu in self.vcpus:
-            if vcpu.status != "waiting":
-                continue
+        for vcpu in [each for each in self.vcpus if each.status == "waiting"]:
             for intid, level in zip((VIRTUAL_TIMER, PHYSICAL_TIMER), vcpu.timers(now)[:2], strict=True):
                 self.vgic.set_line(intid, level, vcpu.number)
             if self.vgic.signals(vcpu.number):
