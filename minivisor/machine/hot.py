@@ -60,7 +60,7 @@ JIT = os.environ.get("MINIVISOR_JIT", "1") != "0"
 """False when hot sources run interpreted."""
 
 
-ALSO = ("arch/encoding.py",)
+ALSO = ("arch/encoding.py", "trace/kinds.py", "trace/row.py")
 """Other sources whose constants end up in compiled code."""
 
 
