@@ -59,7 +59,7 @@ def machine_options(command: Command) -> Command:
                      help="minivisor (the walk you can read) or unicorn (the engine's own)."),
         click.option("--list-registers", type=click.IntRange(1, 16), metavar="N", help="Use only N list registers."),
         click.option("--clock", default="virtual", metavar="CLOCK", show_default=True,
-                     help="virtual (instructions, reproducible) or host (keeps up with real time, is not)."),
+                     help="virtual (instructions, reproducible) or host (real time, nothing counted, faster, is not)."),
         click.option("--seed", type=int, default=0, metavar="N", show_default=True,
                      help="For what the guest is told is random."),
         click.option("--traceback", is_flag=True, help="When a part of yours fails, show everything, not one line."),

@@ -66,7 +66,7 @@ class Dispatch:
         self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, value, host)
         if isinstance(exit_, (Hvc, Smc)):
             self._note_call(vcpu, view, outcome)
-        self._watch_progress(vcpu, retired)
+        self._watch_progress(vcpu, core.progress)
         if action is not None:
             action(self, vcpu, exit_, outcome)
         if isinstance(exit_, Abort):
@@ -95,10 +95,10 @@ class Dispatch:
         result = outcome.writes.get("X0", 0)
         self.trace.psci(self.core.now, vcpu.index, x[0] & 0xFFFF_FFFF, x[1], x[2], x[3], result)
 
-    def _watch_progress(self, vcpu: VirtualCpu, retired: int) -> None:
+    def _watch_progress(self, vcpu: VirtualCpu, progress: int) -> None:
         """A guest, or a part, that makes exits without end and without an instruction retired must not hang the phone."""
-        if retired != self._stuck_at:
-            self._stuck_at, self._stuck = retired, 0
+        if progress != self._stuck_at:
+            self._stuck_at, self._stuck = progress, 0
             return
         self._stuck += 1
         if self._stuck > NO_PROGRESS_LIMIT:

@@ -70,8 +70,7 @@ class Hypervisor:
         self.personas: list[Persona] = []
         self.foreground: Persona | None = None
         self.clock = clock_named(clock, machine.core)
-        extra = {"clock": clock}
-        metadata = Metadata(machine.board.name, self.cost.name, seed, machine.core.mmu, extra=extra)
+        metadata = Metadata(machine.board.name, self.cost.name, seed, machine.core.mmu, extra=self.clock.described)
         self.trace = Trace(metadata) if trace is None else trace  # one that is empty counts as false
         self.interrupts = Interrupts(machine, self.trace)
         self._serial = PORTS[machine.board.uart](machine)
@@ -193,16 +192,17 @@ class Hypervisor:
 
         A run in pieces is the same run: a slice that `until` cuts in two goes on with the next call, as if nothing had been.
         """
-        while self.now < until and self.alive:
-            if self._running is None:
-                self._deliver_inputs()
-                choice = self._choose()
-                if choice is None:
-                    if not self._idle(until):
-                        break
-                    continue
-                self._begin_slice(*choice)
-            self._go_on(until)
+        with self.clock.ticking():
+            while self.now < until and self.alive:
+                if self._running is None:
+                    self._deliver_inputs()
+                    choice = self._choose()
+                    if choice is None:
+                        if not self._idle(until):
+                            break
+                        continue
+                    self._begin_slice(*choice)
+                self._go_on(until)
         return self.now
 
     def _choose(self) -> tuple[VirtualCpu, int] | None:

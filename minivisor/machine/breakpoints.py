@@ -55,7 +55,9 @@ def arm(core: Core) -> None:
     words[WORD["deadline"]] = FOREVER
     words[WORD["stale_page"]], words[WORD["stale_count"]], words[WORD["window"]] = ROM, 1, 1  # where our fills find the ROM
     engine.flush_tlb(uc)
-    uc.emu_start(ROM if core.mmu == "unicorn" else int(WINDOW), 0)
+    words[WORD["interrupt"]] = 0
+    while not words[WORD["interrupt"]]:  # a stop that was meant for the guest may come late
+        uc.emu_start(ROM if core.mmu == "unicorn" else int(WINDOW), 0)
     for name, value in kept.items():
         words[WORD[name]] = value
     engine.flush_tlb(uc)

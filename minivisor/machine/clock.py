@@ -1,21 +1,25 @@
-"""Where time comes from: what the guests did, or the host's clock as well.
+"""Where time comes from: what the guests did, or the host's clock.
 
-Virtual time counts retired instructions, so a run is a function of its inputs. With the host's clock it also keeps up with
-real time: whenever EL2 looks, time jumps forward to the host's, never back. That is for people who watch or measure a guest
-against the wall; such a run is not reproducible, and its trace says so.
+Virtual time counts retired instructions, so a run is a function of its inputs. The host's clock is for people who watch or
+measure a guest against the wall: time is what went by for the host, guests are faster because nobody counts what they do, and
+such a run is not reproducible, as its trace says. `watch.py` is how a guest is stopped then. Where that cannot be had,
+instructions are counted all the same and time jumps forward to the host's whenever EL2 looks; it never goes back.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from minivisor.errors import OptionError
 from minivisor.machine.core import Core
+from minivisor.machine.state import WORD
+from minivisor.machine.watch import Watch, follow_host_clock, host_time
 
 __all__ = ["CLOCKS", "HostClock", "VirtualClock", "clock_named"]
 
-LOOK = 1_000_000  # ns of virtual time between two looks at the host's clock
+LOOK = 1_000_000  # ns of virtual time between two looks at the host's clock, where instructions are counted
 LONGEST_SLEEP = 0.05  # s, so that keys and a request to stop are seen
 
 
@@ -27,6 +31,11 @@ class VirtualClock:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.described = {"clock": self.name}
+
+    def ticking(self) -> AbstractContextManager[None]:
+        """Around a run."""
+        return nullcontext()
 
     def horizon(self, until: int) -> int:
         """How far the core may run before EL2 looks at the clock, in ns."""
@@ -41,25 +50,31 @@ class VirtualClock:
 
 
 class HostClock:
-    """Virtual time keeps up with the host's. monotonic, sleep: the host's clock in ns and its way to wait, in s.
+    """Virtual time keeps up with the host's.
 
-    Instructions are counted all the same, because only the hook before a block can stop a guest safely: what another thread
-    asks for takes effect behind any load, which is then repeated, though it may have overwritten its own address
-    (tests/machine/test_engine.py).
+    monotonic, sleep: the host's clock in ns and its way to wait, in s. With a clock that is given instructions are counted,
+    since compiled code cannot read it; also where `follow_host_clock` says so.
     """
 
     name = "host"
     deterministic = False
 
     def __init__(
-        self, core: Core, monotonic: Callable[[], int] = time.monotonic_ns, sleep: Callable[[float], None] = time.sleep
+        self, core: Core, monotonic: Callable[[], int] | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._core, self._monotonic, self._sleep = core, monotonic, sleep
-        self._origin = monotonic() - core.now
+        self._core, self._sleep = core, sleep
+        self._watch = Watch(core) if monotonic is None and follow_host_clock(core) else None
+        self._monotonic = host_time if self._watch else monotonic or time.monotonic_ns
+        self._origin = core.words[WORD["host_origin"]] if self._watch else self._monotonic() - core.now
+        self.described = {"clock": self.name, "instructions": "counted" if core.counts else "not counted"}
+
+    def ticking(self) -> AbstractContextManager[None]:
+        """Around a run: somebody looks at the clock meanwhile."""
+        return self._watch or nullcontext()
 
     def horizon(self, until: int) -> int:
         """How far the core may run before EL2 looks at the clock, in ns."""
-        return min(until, self._core.now + LOOK)
+        return until if self._watch else min(until, self._core.now + LOOK)
 
     def catch_up(self) -> None:
         """Bring virtual time up to the host's; a guest that ran ahead just waits."""

@@ -18,6 +18,7 @@ from unicorn import unicorn_const as const
 from minivisor.arch.encoding import REGISTERS
 from minivisor.errors import EngineError
 from minivisor.machine import breakpoints, engine, hot
+from minivisor.machine.exit_checks import drop_exit_checks
 from minivisor.machine.gicv import read_gicv, write_gicv
 from minivisor.machine.hooks import count_block, fill_tlb, never, peek, read_system, take, write_system
 from minivisor.machine.invalidate import CODE_STALE_AT, STALE_COUNT_AT, Invalidation
@@ -128,9 +129,7 @@ class Core(Invalidation):
                 setattr(record, f"{name}_at", getattr(where, name))
         record.invalid_address_at = record.uc + np.uint64(where.invalid_address)
         record.native_mmu = self.mmu == "unicorn"
-        scratch = np.zeros(2, np.uint64)
-        self._keep.append(scratch)
-        record.scratch = scratch.ctypes.data
+        record.scratch = self.keep(np.zeros(2, np.uint64))
 
     def _describe_registers(self) -> None:
         """Lay out the two batches: Unicorn's register numbers, and where in the record each value belongs."""
@@ -175,6 +174,16 @@ class Core(Invalidation):
             ("system", arm64.UC_ARM64_INS_SYS, system),
         ):
             self.hooks[name] = engine.add_hook(self.uc, const.UC_HOOK_INSN, hook.address, user, instruction)
+
+    @property
+    def address(self) -> int:
+        """Of the record, for compiled code."""
+        return int(self._address)
+
+    def keep(self, array: np.ndarray) -> int:
+        """Hold memory that the record points to for as long as the core is there. Returns its address."""
+        self._keep.append(array)
+        return int(array.ctypes.data)
 
     # ── registers ──
 
@@ -321,8 +330,10 @@ class Core(Invalidation):
         """Run the loaded vCPU until EL2 is needed or virtual time reaches `horizon` ns. Returns SYNC, IRQ, HORIZON
         FIXED_POINT or AARCH32. resume: go on after HORIZON as if there had been no return; else it is one, as by ERET.
 
-        Raises EngineError when the engine stops for a reason that no guest can cause.
+        Raises EngineError when the engine stops for a reason that no guest can cause, and where nobody would stop it.
         """
+        if not (self.counts or self.words[WORD["watcher"]]):
+            raise EngineError("core: time is the host's, and nobody watches it; `with Watch(core)` was expected")
         self.words[WORD["horizon"]] = horizon
         self.words[WORD["resumed"]] = resume
         if self.words[DIRTY_AT] & WRITE_SYSTEM:
@@ -333,6 +344,9 @@ class Core(Invalidation):
         while reason == CODE:
             self._drop_stale_code()
             reason = run(self._address)
+        if reason == AARCH32 and not self.counts:  # translating for that state resets the flag
+            drop_exit_checks(self.uc)
+            self.uc.ctl_flush_tb()
         self._stale = True
         if not hot.JIT:
             hot.check_callbacks()
@@ -353,12 +367,22 @@ class Core(Invalidation):
 
     @property
     def retired(self) -> int:
-        """Instructions retired since power-on."""
+        """Instructions retired since power-on; 0 where nobody counts."""
         return self.words[RETIRED_AT]
+
+    @property
+    def counts(self) -> bool:
+        """Are instructions counted? Not where time is the host's (`watch`)."""
+        return not self.words[WORD["host_clock"]]
+
+    @property
+    def progress(self) -> int:
+        """A number that differs from an exit to the next if the guest got anywhere in between."""
+        return self.retired if self.counts else self.words[WORD["progress"]]
 
     def retire_one(self) -> None:
         """EL2 carried out an instruction for the guest: it counts, in instructions and in time."""
-        self.words[RETIRED_AT] += 1
+        self.words[RETIRED_AT] += self.counts
 
     def skip(self, nanoseconds: int) -> None:
         """Let time pass without instructions: an idle core, or what an exit costs."""

@@ -30,6 +30,7 @@ __all__ = [
     "map_memory",
     "new_engine",
     "offsets",
+    "remove_hook",
     "replace_hook",
     "spare_kernel_code",
 ]
@@ -108,8 +109,13 @@ def add_hook(
 
 def replace_hook(uc: Uc, old: int, kind: int, callback: int, user: int, *instruction: int) -> None:
     """Put another callback in a hook's place; of one instruction Unicorn calls the first hook alone."""
-    _check(uclib.uc_hook_del(uc._uch, ctypes.c_size_t(old)), "uc_hook_del")
+    remove_hook(uc, old)
     add_hook(uc, kind, callback, user, *instruction)
+
+
+def remove_hook(uc: Uc, hook: int) -> None:
+    """Take a hook away. Code that was translated before still calls it."""
+    _check(uclib.uc_hook_del(uc._uch, ctypes.c_size_t(hook)), "uc_hook_del")
 
 
 def spare_kernel_code(uc: Uc, callback: int) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from minivisor.machine.hot import callback, hot
 from minivisor.machine.registers import CP, write_cp
 from minivisor.machine.state import core_at
+from minivisor.machine.timer import stop_soon
 
 __all__ = [
     "acknowledge",
@@ -165,8 +166,8 @@ def present(core):  # type: ignore[no-untyped-def]
 
 @hot
 def _attend(core):  # type: ignore[no-untyped-def]
-    """Stop before the next block: the line must be driven again, and never from inside a memory access (it would repeat)."""
-    core.deadline = ZERO
+    """The line must be driven again; a stop from inside this access would repeat it, so it is one before the next block."""
+    stop_soon(core)
 
 
 @hot

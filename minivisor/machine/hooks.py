@@ -1,7 +1,7 @@
 """The hooks Unicorn calls while a guest runs. All compiled; none of them enters Python.
 
 fill_tlb      Unicorn's TLB missed: architectural TLB, else the two-stage walk
-count_block   before each block: the clock, and the only place that stops a guest at a deadline
+count_block   before each block: the clock, and what stops a guest at a deadline; not where time is the host's (watch.py)
 take          an exception: note it and stop; the run loop decides where it goes
 read_system   MRS: the timer counts virtual time, not the host's
 write_system  MSR: timers, VBAR_EL1, and a note that the translation regime may have changed
@@ -19,7 +19,7 @@ from minivisor.machine.hot import call, callback, hot, load32, load64, store64
 from minivisor.machine.registers import CP, REG, read_cp, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import is_unprivileged
-from minivisor.machine.timer import read_timer, write_timer
+from minivisor.machine.timer import read_timer, stop_soon, write_timer
 from minivisor.machine.tlb import MISS, insert, lookup
 from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, translate, untagged
 
@@ -250,9 +250,10 @@ def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
 @hot
 def begin_block(core, uc, address, size):  # type: ignore[no-untyped-def]
     """A stop asked for here comes before this block runs; a misaligned one never does."""
-    retired = core.retired + core.block_insns
-    core.retired, core.block_pc, core.block_insns = retired, address, np.uint64(size) >> TWO
-    if retired >= core.deadline or address & THREE != ZERO:
+    if core.host_clock == ZERO:
+        core.retired += core.block_insns
+    core.block_pc, core.block_insns = address, np.uint64(size) >> TWO
+    if (core.retired >= core.deadline and core.host_clock == ZERO) or address & THREE != ZERO:
         call(core.emu_stop, uc, ZERO, ZERO, ZERO, ZERO)
 
 
@@ -303,7 +304,8 @@ def read_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
     call(core.reg_write, uc, np.uint64(register), core.scratch, ZERO, ZERO)
     if crm == ZERO and op2 != ZERO and core.counter_cost != ZERO:
         core.skipped += core.counter_cost
-        core.deadline -= min(core.deadline, core.counter_cost)
+        if core.host_clock == ZERO:
+            core.deadline -= min(core.deadline, core.counter_cost)
     return np.uint32(1)
 
 
@@ -321,7 +323,8 @@ def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
         return np.uint32(0)
     crm, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(16))
     if op0 == TWO and op1 | crn == ZERO and crm == TWO and op2 == TWO:
-        core.stepping, core.deadline = ONE, ZERO  # the run loop looks whether it is
+        core.stepping = ONE  # the run loop looks whether it is
+        stop_soon(core)
         return np.uint32(0)
     if crn == np.uint64(12) and op0 == THREE and op1 | crm | op2 == ZERO:
         if exception_level(read_one(core, REG.PSTATE)) == ZERO:

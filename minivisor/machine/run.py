@@ -21,7 +21,7 @@ from minivisor.machine.registers import CP, REG, change, look, read_cp, read_gen
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import DESCRIPTION, access_syndrome, esr, writes_back
 from minivisor.machine.system import ATTEND_FAULT
-from minivisor.machine.timer import line_mask, next_expiry, now
+from minivisor.machine.timer import catch_up, host_now, line_mask, next_expiry, now
 from minivisor.machine.walk import FETCH, WRITE
 
 __all__ = ["AARCH32", "CODE", "ERROR", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "inject", "run"]
@@ -33,12 +33,13 @@ UC_ERR_EXCEPTION = np.uint64(21)
 UC_ERR_READ_UNMAPPED, UC_ERR_WRITE_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(7), np.uint64(8)
 UNDEFINED, PREFETCH_ABORT, DATA_ABORT = (np.uint64(n) for n in (1, 3, 4))  # QEMU's EXCP_ numbers
 EC_SYSREG, EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = (np.uint64(ec) for ec in (0x18, 0x20, 0x22, 0x24))
-EC_SOFTWARE_STEP = np.uint64(0x32)
+EC_HVC, EC_SOFTWARE_STEP = np.uint64(0x16), np.uint64(0x32)
 EXTERNAL_ABORT = np.uint64(0x10)
 S1PTW, WNR, CM, FNV = np.uint64(1 << 7), np.uint64(1 << 6), np.uint64(1 << 8), np.uint64(1 << 10)
 GENERAL_BYTES = np.uint64(34 * 8)
 EL1H_AARCH64 = np.uint64(1 << 32 | 0x5)  # as the engine keeps it
 PPI_MAINTENANCE = np.uint64(1 << 25)
+LEAST = np.uint64(50_000)  # ns by the host's clock that a guest gets whatever is due, so that it gets on
 
 
 @hot
@@ -70,14 +71,20 @@ def _write_back(core):  # type: ignore[no-untyped-def]
 
 @hot
 def _set_deadline(core):  # type: ignore[no-untyped-def]
-    """In retired instructions: the host's horizon or the next timer, whichever is first."""
+    """The host's horizon or the next timer, whichever is first: in retired instructions, or (watch.py) in ns."""
     at = min(core.horizon, next_expiry(core))
-    core.deadline = at - core.skipped if at > core.skipped else ZERO
+    if core.host_clock != ZERO:
+        core.deadline = at
+    else:
+        core.deadline = at - core.skipped if at > core.skipped else ZERO
 
 
 @hot
 def _virtual_serror(core):  # type: ignore[no-untyped-def]
-    """While one is pending and masked, the guest goes block by block: whatever clears PSTATE.A ends its block."""
+    """While one is pending and masked, the guest goes block by block: whatever clears PSTATE.A ends its block.
+
+    Where time is the host's, that is from one look of the watcher to the next.
+    """
     if core.cp[CP.HCR_EL2].val & VSE != ZERO and take_virtual_serror(core):
         core.deadline = min(core.deadline, core.retired + ONE)
 
@@ -128,7 +135,7 @@ def _system_register(core, pc):  # type: ignore[no-untyped-def]
     if outcome == TRAPPED:
         _to_el2(core, esr(EC_SYSREG, trapped_iss(word)), ZERO, ZERO)
     elif outcome == DONE:
-        core.retired += ONE
+        core.retired += ONE if core.host_clock == ZERO else ZERO
         core.block_pc = pc + FOUR
         write_one(core, REG.PC, core.block_pc)
     return outcome != ZERO
@@ -191,6 +198,8 @@ def _left_aarch64(core):  # type: ignore[no-untyped-def]
 @hot
 def _settle(core, error):  # type: ignore[no-untyped-def]
     """The engine stopped: account for the time, then send whatever happened where it belongs."""
+    if core.host_clock != ZERO:
+        core.block_insns = ZERO  # the table log notes them; nobody counts
     if _left_aarch64(core):
         core.retired += core.block_insns
         core.block_insns, core.interrupt, core.attention, core.reason = ZERO, ZERO, ZERO, AARCH32
@@ -223,12 +232,38 @@ def _attend(core):  # type: ignore[no-untyped-def]
     core.attention = ZERO
     if wanted & ATTEND_FAULT == ZERO:
         return False
-    # An AT instruction whose walk faulted at stage 2 did not retire, and its block ended right there.
-    core.retired -= ONE
+    if core.host_clock == ZERO:
+        # An AT instruction whose walk faulted at stage 2 did not retire, and its block ended right there.
+        core.retired -= ONE
     core.block_pc = core.fault_pc
     write_one(core, REG.PC, core.fault_pc)
     _to_el2(core, esr(EC_DATA_ABORT, core.fault_status | S1PTW | CM | WNR), core.fault_va, core.fault_ipa)
     return True
+
+
+@hot
+def _enter(core):  # type: ignore[no-untyped-def]
+    """Let the guest run until something stops the engine; its status. Another thread may ask for that only meanwhile."""
+    pc = read_one(core, REG.PC)
+    if core.host_clock != ZERO and pc & THREE != ZERO:
+        return ZERO  # as if the hook before each block had stopped it
+    core.restarts += ONE
+    if core.host_clock != ZERO:
+        core.deadline = max(core.deadline, max(now(core), host_now(core, core.host_time)) + LEAST)
+    core.inside = ONE
+    if core.deadline < core.next_look:
+        call(core.wake, core.lock, ZERO, ZERO, ZERO, ZERO)
+    error = call(core.emu_start, core.uc, pc, ZERO, ZERO, ZERO)
+    core.inside = ZERO
+    return error
+
+
+@hot
+def _note_progress(core, began, far):  # type: ignore[no-untyped-def]
+    """Where nobody counts: it got somewhere, or somewhere else was touched from there; a call is behind itself already."""
+    called = core.reason == SYNC and core.esr >> np.uint64(26) == EC_HVC
+    if core.reg[REG.PC] != began or core.far != far or called:
+        core.progress += ONE
 
 
 @hot
@@ -240,6 +275,7 @@ def run(address):  # type: ignore[no-untyped-def]
     if core.resumed == ZERO:
         _forget_exclusive(core)
     core.resumed, core.stepping = ZERO, ONE  # EL2 may have loaded another MDSCR_EL1
+    began, far = read_one(core, REG.PC), core.far
     while core.reason == NONE:
         if core.fixed_point != ZERO:  # of this vCPU: seen before anything else can take the core away from it, and once
             core.fixed_point, core.reason = ZERO, FIXED_POINT
@@ -256,12 +292,13 @@ def run(address):  # type: ignore[no-untyped-def]
         if core.stepping != ZERO:
             _software_step(core)
         present(core)
-        core.restarts += ONE
-        error = call(core.emu_start, core.uc, read_one(core, REG.PC), ZERO, ZERO, ZERO)
+        error = _enter(core)
+        catch_up(core)  # here alone: what EL2 took since it looked must not use up a short slice before it began
         _settle(core, error)
         if core.reason == NONE and core.code_stale | core.stale_count != ZERO:
             core.reason = CODE
     read_general(core)
+    _note_progress(core, began, far)
     core.moved += GENERAL_BYTES
     return core.reason
 

@@ -73,6 +73,9 @@ CORE = np.dtype(
                 ("vmid", _u8),
                 # ── time, in nanoseconds: one retired instruction is one ──
                 *((name, _u8) for name in ("retired", "skipped", "block_pc", "block_insns", "deadline", "horizon")),
+                # host_clock: clock_gettime, when time is the host's and no instruction is counted; deadline is a time then
+                *((name, _u8) for name in ("host_clock", "host_clock_id", "host_origin", "host_time")),
+                *((name, _u8) for name in ("inside", "watcher", "next_look", "wake", "lock", "progress")),  # see watch.py
                 ("resumed", _u8),  # 1: the horizon was nobody's business but the host's; the guest is not to notice
                 ("counter_cost", _u8),  # ns that a read of the counter takes, beyond its instruction
                 # ── generic timer (DDI 0487, D11) ──

@@ -17,6 +17,7 @@ from minivisor.machine.hooks import flush_engine_tlb, note_fault, physical, refr
 from minivisor.machine.hot import callback, hot, load32, load64
 from minivisor.machine.registers import CP, REG, read_one, write_one
 from minivisor.machine.state import core_at
+from minivisor.machine.timer import stop_soon
 from minivisor.machine.tlb import BEYOND, NOTHING, PAGES, evict_asid, evict_va
 from minivisor.machine.walk import READ, WRITE, first_stage
 
@@ -65,7 +66,7 @@ def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
         note_fault(core, va, kind, status, TWO, walked & ~ONE, ONE)
         core.fault_pc = read_one(core, REG.PC)
         core.attention |= ATTEND_FAULT
-        core.deadline = ZERO
+        stop_soon(core)
     elif status != ZERO:
         write_one(core, REG.PAR_EL1, ONE | ((status & np.uint64(0x3F)) << ONE) | PAR_RES1)
     else:
@@ -82,7 +83,7 @@ def _code_changed(core, op1, va):  # type: ignore[no-untyped-def]
         if status != ZERO or not page_changed(core, pa):
             return
     core.attention |= ATTEND_CODE
-    core.deadline = ZERO
+    stop_soon(core)
 
 
 @hot

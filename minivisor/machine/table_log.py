@@ -167,7 +167,9 @@ class TableLog:
         engine.replace_hook(core.uc, core.hooks["fill_tlb"], const.UC_HOOK_TLB_FILL, fill_and_log.address, user)
         instruction = arm64.UC_ARM64_INS_SYS
         engine.replace_hook(core.uc, core.hooks["system"], const.UC_HOOK_INSN, system_and_log.address, user, instruction)
-        engine.replace_hook(core.uc, core.hooks["block"], const.UC_HOOK_BLOCK, block_and_log.address, user)
+        if "block" in core.hooks:
+            engine.remove_hook(core.uc, core.hooks["block"])
+        engine.add_hook(core.uc, const.UC_HOOK_BLOCK, block_and_log.address, user)
         engine.add_hook(core.uc, const.UC_HOOK_MEM_WRITE, store_and_log.address, user)
 
     @property

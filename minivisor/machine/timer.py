@@ -9,22 +9,39 @@ slept. The counter ticks at 62.5 MHz, so a tick is 16 ns. Three timers compare a
 
 Unicorn counts whole blocks before they run, so "now" inside a block is the time at its start plus how far PC is into it;
 anything else makes the clock run backwards in an exception handler.
+
+When time is the host's (`clock.py`), nobody counts: whoever looks first lets the time that went by pass (`catch_up`). What
+EL2 charges is on top, and a guest that is ahead of the host for it waits.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.hot import hot
+from minivisor.machine.hot import call, hot, load64
 from minivisor.machine.registers import REG, read_one
 
-__all__ = ["FREQUENCY", "TICK", "TICK_NS", "line_mask", "next_expiry", "now", "read_timer", "time_here", "write_timer"]
+__all__ = [
+    "FREQUENCY",
+    "TICK",
+    "TICK_NS",
+    "catch_up",
+    "host_now",
+    "line_mask",
+    "next_expiry",
+    "now",
+    "read_timer",
+    "stop_soon",
+    "time_here",
+    "write_timer",
+]
 
 FREQUENCY = 62_500_000
 TICK_NS = 16
 TICK = np.uint64(TICK_NS)
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
 FAR = np.uint64(1 << 57)  # ticks, seventy years; what never comes is no nearer
+SECOND, EIGHT = np.uint64(1_000_000_000), np.uint64(8)
 ENABLE, IMASK, ISTATUS = np.uint64(1), np.uint64(2), np.uint64(4)
 PPI_HYP, PPI_VIRTUAL, PPI_PHYSICAL = (np.uint64(1 << intid) for intid in (26, 27, 30))
 
@@ -36,8 +53,35 @@ def now(core):  # type: ignore[no-untyped-def]
 
 
 @hot
+def host_now(core, timespec):  # type: ignore[no-untyped-def]
+    """What virtual time would be if nothing had been charged, in ns. timespec: address of two words that nobody else uses."""
+    call(core.host_clock, core.host_clock_id, timespec, ZERO, ZERO, ZERO)
+    return load64(timespec) * SECOND + load64(timespec + EIGHT) - core.host_origin
+
+
+@hot
+def catch_up(core):  # type: ignore[no-untyped-def]
+    """Where time is the host's: what went by since somebody last looked. Never back."""
+    if core.host_clock != ZERO:
+        at, before = host_now(core, core.host_time), now(core)
+        if at > before:
+            core.skipped += at - before
+
+
+@hot
+def stop_soon(core):  # type: ignore[no-untyped-def]
+    """The guest stops before its next block, for the run loop to look at what has changed."""
+    core.deadline = ZERO
+    if core.host_clock != ZERO:
+        call(core.emu_stop, core.uc, ZERO, ZERO, ZERO, ZERO)
+
+
+@hot
 def time_here(core):  # type: ignore[no-untyped-def]
     """Virtual time in ns from a hook inside a block: block start plus the part of it done."""
+    if core.host_clock != ZERO:
+        catch_up(core)
+        return now(core)
     return core.retired + core.skipped + ((read_one(core, REG.PC) - core.block_pc) >> TWO)
 
 
@@ -127,5 +171,5 @@ def write_timer(core, crm, op2, value):  # type: ignore[no-untyped-def]
         core.cntv_ctl, core.cntv_cval = control, compare
     else:
         core.cntp_ctl, core.cntp_cval = control, compare
-    core.deadline = ZERO
+    stop_soon(core)
     return True

@@ -7,6 +7,7 @@ way the run loop, the walk, exception entry and all hooks have been compiled, fo
 from __future__ import annotations
 
 from minivisor.machine.board import Machine
+from minivisor.machine.watch import Watch
 
 __all__ = ["warm"]
 
@@ -22,3 +23,4 @@ def warm() -> None:
     core.tlbi_ipa(0)
     core.tlbi_vmid(1)
     core.tlbi_all()
+    Watch(core)

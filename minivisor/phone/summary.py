@@ -47,7 +47,7 @@ class Summary:
 
     virtual: int
     host: float
-    instructions: int
+    instructions: int | None
     world_switches: int
     personas: tuple[PersonaSummary, ...]
     exits: Table
@@ -83,9 +83,14 @@ class Summary:
             else ""
         )
         return (
-            f"{self.virtual / 1e9:.3f} s virtual in {self.host:.2f} s{speed}, {self.instructions:,} instructions, "
+            f"{self.virtual / 1e9:.3f} s virtual in {self.host:.2f} s{speed}, {self._instructions()}, "
             f"{self.world_switches:,} world switches"
         )
+
+    def _instructions(self) -> str:
+        if self.instructions is None:
+            return "instructions not counted (host clock)"
+        return f"{self.instructions:,} instructions"
 
     def _conditions(self) -> str:
         ring = f", counted over the last {self.counted:,}" if self.counted < self.records else ""
@@ -120,7 +125,7 @@ def summarize(hypervisor: Hypervisor, host: float) -> Summary:
     return Summary(
         virtual=now,
         host=host,
-        instructions=hypervisor.core.retired,
+        instructions=hypervisor.core.retired if hypervisor.core.counts else None,
         world_switches=len(trace.select(Kind.SWITCH)),
         personas=_personas(hypervisor.personas, hypervisor.foreground, now),
         exits=trace.exits_by_class(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from minivisor.hypervisor.psci import Psci, answer
 from minivisor.hypervisor.reference import reference
 from minivisor.machine.board import Machine
 from minivisor.machine.clock import HostClock
+from minivisor.phone.summary import summarize
 from minivisor.platform.image import load_image
 from minivisor.stages import Outcome
 
@@ -187,12 +190,12 @@ class FakeHost:
 
 def test_with_the_hosts_clock_an_idle_phone_sleeps_and_time_keeps_up() -> None:
     host = FakeHost()
-    hypervisor = Hypervisor(Machine(), clock="host")
+    hypervisor = Hypervisor(Machine())
     hypervisor.clock = HostClock(hypervisor.core, host.monotonic, host.sleep)
     began = host.time
     add(hypervisor, "one", "persona", 16 * MIB)
     hypervisor.run(500_000_000)
-    assert hypervisor.trace.metadata.extra["clock"] == "host"
+    assert hypervisor.clock.described == {"clock": "host", "instructions": "counted"}
     assert abs((host.time - began) - hypervisor.now) < 60_000_000
     assert host.slept > 0.3, "mostly idle"
     assert hypervisor.core.retired < 20_000_000
@@ -206,6 +209,34 @@ def test_time_never_goes_back_under_the_hosts_clock() -> None:
     before = hypervisor.now
     clock.catch_up()
     assert hypervisor.now == before
+
+
+@pytest.mark.parametrize(
+    ("guest", "bootargs", "cpus"), [("hello", "", 1), ("bench", "mixed 1", 1), ("bench", "svc 500", 1), ("smp", "", 4)]
+)
+def test_guests_do_the_same_on_the_hosts_clock_which_counts_nothing(guest: str, bootargs: str, cpus: int) -> None:
+    said = []
+    for clock in ("virtual", "host"):
+        hypervisor = Hypervisor(Machine(), clock=clock)
+        settings = PersonaSettings(guest, memory=8 * MIB, bootargs=bootargs, cpus=cpus)
+        persona = hypervisor.add(settings, load_image(guests.path(guest), RAM, 8 * MIB))
+        while hypervisor.alive and hypervisor.now < 60_000_000_000:
+            hypervisor.run(hypervisor.now + 5_000_000)
+        assert (persona.status, persona.report) == ("off", "")
+        said.append(re.sub(r", \d+ ns", "", persona.console.decode()))
+    assert said[0] == said[1] != ""
+    assert hypervisor.trace.metadata.extra == {"clock": "host", "instructions": "not counted"}
+    assert summarize(hypervisor, 1.0).instructions is None
+    assert "instructions not counted (host clock)" in str(summarize(hypervisor, 1.0))
+    assert not any(thread.name == "minivisor-watch" for thread in threading.enumerate())
+
+
+def test_on_the_hosts_clock_too_exits_without_progress_stop_the_persona() -> None:
+    stuck = {0x24: lambda _exit, _vcpu: Outcome("resume")}
+    hypervisor = Hypervisor(Machine(), stages=lambda guest: reference(guest, handlers=stuck), clock="host")
+    persona = add(hypervisor, "one")
+    hypervisor.run(60_000_000_000)
+    assert "1000 exits in a row without one instruction retired" in persona.report
 
 
 def test_an_unknown_clock() -> None:

@@ -150,8 +150,8 @@ def test_a_status_other_than_ok_is_an_engine_error() -> None:
 
 
 def test_a_stop_from_outside_may_repeat_a_load_that_overwrote_its_address() -> None:
-    """Why no thread ever calls uc_emu_stop here: the engine looks for a stop behind each access, not only between blocks, and
-    then has PC on the access. Were it behind it, the host's clock could do without counting blocks."""
+    """Why `exit_checks` exists: the engine looks for a stop behind each access, not only between blocks, and then has PC on
+    the access. Were it behind it, the watcher could stop any code."""
     table = BASE + 0x100
     raw = Raw(0xF869_5949, a64.HVC(1))  # ldr x9, [x10, w9, uxtw #3]
     raw.uc.mem_write(table, (0x1234).to_bytes(8, "little"))
