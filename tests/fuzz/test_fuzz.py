@@ -31,6 +31,7 @@ from tests.fuzz.generate import RUN, Program, generate
 from tests.fuzz.harness import Arena
 from tests.fuzz.ledger import Ledger, watch_flush, watch_fold
 from tests.fuzz.neighbour import Violation
+from tests.fuzz.soak import lives
 from tests.fuzz.watch import Registers
 
 ROOT = Path(__file__).parents[2]
@@ -267,7 +268,7 @@ def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_soak_names_the_seeds_that_break_crash_and_hang_and_fails() -> None:
-    result = soak("5_000", "--first", "0", "--patience", "5", "--arena", "tests.fuzz.broken:BrokenArena")
+    result = soak("5_000", "--first", "0", "--patience", "5", "--arena", "tests.fuzz.broken:BrokenArena", "--jobs", "1")
     assert result.returncode == 1
     lines = result.stdout.splitlines()
     assert lines[:3] == [
@@ -275,13 +276,19 @@ def test_a_soak_names_the_seeds_that_break_crash_and_hang_and_fails() -> None:
         "seed 2: the process died with status 7",
         "seed 3: no answer for 5 s",
     ]
-    assert lines[3].startswith("seeds 0 to 7: 5,003 operations, 50 exits in ")
+    assert lines[3].startswith("8 programs, 5,000 operations, 50 exits in ")
     assert lines[4] == "broken: 1, 2, 3"
 
 
+def test_programs_that_share_a_machine_go_to_one_child() -> None:
+    groups = lives(45)
+    assert [next(groups) for _ in range(3)] == [range(45, 60), range(60, 80), range(80, 100)]
+
+
 def test_a_soak_ends_well_when_nothing_breaks() -> None:
-    result = soak("1_500", "--first", "40", "--arena", "tests.fuzz.broken:BrokenArena")
+    result = soak("1_500", "--first", "39", "--arena", "tests.fuzz.broken:BrokenArena", "--jobs", "2")
     assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("2 programs, 2,000 operations, 20 exits in ")
     assert "all that must hold held" in result.stdout
 
 
