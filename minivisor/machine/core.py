@@ -103,6 +103,7 @@ class Core(Invalidation):
         self._stale = False  # registers beyond the general ones must be read before they are seen
         self._attached: SystemRegisters | None = None
         self.uc = engine.new_engine(mmu == "unicorn")
+        self.stops_between_blocks = mmu != "unicorn" and drop_exit_checks(self.uc)
         self._describe_engine()
         self._describe_registers()
         self._describe_memory(gicv_base)
@@ -344,7 +345,7 @@ class Core(Invalidation):
         while reason == CODE:
             self._drop_stale_code()
             reason = run(self._address)
-        if reason == AARCH32 and not self.counts:  # translating for that state resets the flag
+        if reason == AARCH32 and self.stops_between_blocks:  # translating for that state resets the flag
             drop_exit_checks(self.uc)
             self.uc.ctl_flush_tb()
         self._stale = True

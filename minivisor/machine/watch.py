@@ -29,7 +29,6 @@ import numpy as np
 from unicorn import unicorn_const as const
 
 from minivisor.machine import engine
-from minivisor.machine.exit_checks import drop_exit_checks
 from minivisor.machine.hot import call, callback, hot, load64
 from minivisor.machine.state import WORD, core_at
 from minivisor.machine.timer import host_now, now
@@ -96,7 +95,7 @@ def follow_host_clock(core: Core) -> bool:
     That is: with Unicorn's own MMU, which reports some faults where we no longer look; with an engine whose code would look for
     a stop behind accesses; on a system without clock_gettime.
     """
-    if core.mmu != "minivisor" or not hasattr(time, "clock_gettime_ns") or not drop_exit_checks(core.uc):
+    if not (core.stops_between_blocks and hasattr(time, "clock_gettime_ns")):
         return False
     engine.remove_hook(core.uc, core.hooks.pop("block"))
     core.uc.ctl_flush_tb()
