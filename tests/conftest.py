@@ -25,7 +25,7 @@ CI = bool(os.environ.get("CI"))
 # part -> (the programs or modules it goes by, how to get it)
 PROGRAMS = {
     "aarch64-linux-gnu-objdump": (("aarch64-linux-gnu-objdump",), "apt-get install binutils-aarch64-linux-gnu"),
-    "chromium": (("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
+    "chromium": (("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium libatomic1"),
     "dtc": (("dtc",), "apt-get install device-tree-compiler"),
     "gdb": (("gdb-multiarch", "aarch64-linux-gnu-gdb"), "apt-get install gdb-multiarch"),
     "git": (("git",), "apt-get install git"),

@@ -143,9 +143,9 @@ def test_ctrl_c_ends_a_run_without_a_terminal_with_its_summary(run, monkeypatch)
 
 
 def test_with_the_hosts_clock_the_run_says_that_it_is_not_reproducible(run):
-    """Not how long it took: that time passed which no instruction accounts for, and that nobody mistakes the digest."""
-    status, out, err = run(PERSONA, "--for", "200ms", "--clock", "host")
-    assert status == 0 and "MMU on" in out
+    """To the guest's own end: how far it gets in so many milliseconds is the host's affair."""
+    status, out, err = run(HELLO, "--clock", "host")
+    assert (status, out) == (0, "hello from EL1\nPSCI 1.1\n")
     assert "clock host: not reproducible" in err
 
 

@@ -135,8 +135,9 @@ def test_it_warns_of_nothing_that_qemu_does_not_show_too(tmp_path):
     linux = boot(append="loglevel=5")
     ours = linux.persona.console.decode(errors="replace").replace("\r", "")
     serial = tmp_path / "serial"
-    arguments = [*"-M virt -cpu cortex-a72 -m 512M -display none -monitor none".split(), "-serial", f"file:{serial}"]
-    arguments += ["-kernel", str(LINUX_KERNEL), "-initrd", str(LINUX_INITRD), "-append", "console=ttyAMA0 loglevel=5"]
+    arguments = [*"-M virt -cpu cortex-a72 -m 512M -nodefaults -display none -monitor none".split()]
+    arguments += ["-serial", f"file:{serial}", "-append", "console=ttyAMA0 loglevel=5"]
+    arguments += ["-kernel", str(LINUX_KERNEL), "-initrd", str(LINUX_INITRD)]
     qemu = subprocess.Popen(["qemu-system-aarch64", *arguments])
     try:
         for _ in range(600):
