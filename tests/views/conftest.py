@@ -10,7 +10,7 @@ import pytest
 from tests.views.browser import launched
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it runs an event loop, in which no other test of this process could have its own
 def browser() -> Iterator[Any]:
     with launched() as found:
         yield found
