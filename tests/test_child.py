@@ -20,16 +20,19 @@ def test_the_childs_status_is_ours(tmp_path: Path) -> None:
     assert child.run([sys.executable, "-c", "import os, sys; sys.exit(len(os.listdir()))"], tmp_path) == 1
 
 
+HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores Ctrl-C
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a console of its own is needed to send Ctrl-C")
 def test_control_c_leaves_the_child_time_to_end_by_itself(tmp_path: Path) -> None:
     ready, ended = tmp_path / "ready", tmp_path / "ended"
     slow = (
-        "import pathlib, sys, time\n"
+        f"{HEARS}import pathlib, sys, time\n"
         f"pathlib.Path({str(ready)!r}).touch()\n"
         "try: time.sleep(60)\n"
         f"except KeyboardInterrupt: time.sleep(0.6); pathlib.Path({str(ended)!r}).touch(); sys.exit(5)"
     )
-    outer = f"import sys; from minivisor.commands import child; sys.exit(child.run([sys.executable, '-c', {slow!r}]))"
+    outer = f"{HEARS}import sys; from minivisor.commands import child; sys.exit(child.run([sys.executable, '-c', {slow!r}]))"
     with subprocess.Popen([sys.executable, "-c", outer], start_new_session=True) as process:
         while not ready.exists():
             assert process.poll() is None
