@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from minivisor.commands.options import writable
+from minivisor.commands.outputs import writable
 
 __all__ = ["command"]
 

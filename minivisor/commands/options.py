@@ -1,46 +1,25 @@
-"""What `phone` and `run` have in common: options for the machine and for parts of somebody's own, and what comes after.
+"""What `phone` and `run` have in common: options for the machine and for parts of somebody's own.
 
 Nothing heavy is imported before a command really runs; `--help` must answer at once.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from minivisor.errors import MinivisorError, OptionError, fault, writing
+from minivisor.errors import MinivisorError, OptionError, fault
 
-if TYPE_CHECKING:
-    from minivisor.hypervisor.hypervisor import Hypervisor
-    from minivisor.phone.replay import Replay
-    from minivisor.phone.summary import Summary
-
-__all__ = [
-    "DIFFERENT",
-    "compare",
-    "keep",
-    "machine_options",
-    "note_setup",
-    "output_options",
-    "own_parts",
-    "parts",
-    "recorded",
-    "report",
-    "writable",
-]
-
-DIFFERENT = 1  # exit status of a replay that was another run
+__all__ = ["Command", "apply", "machine_options", "own_parts", "parts"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _apply(options: list[Callable[[Any], Any]], command: Command) -> Command:
+def apply(options: list[Callable[[Any], Any]], command: Command) -> Command:
+    """Give a command these options, in this order."""
     for option in reversed(options):
         command = option(command)
     return command
@@ -64,26 +43,7 @@ def machine_options(command: Command) -> Command:
                      help="For what the guest is told is random."),
         click.option("--traceback", is_flag=True, help="When a part of yours fails, show everything, not one line."),
     ]  # fmt: skip
-    return _apply(options, command)
-
-
-def output_options(command: Command) -> Command:
-    """Options about what is left of a run."""
-    path = click.Path(dir_okay=False, path_type=Path)
-    options = [
-        click.option("--png", type=path, metavar="FILE", help="Save the picture of the screen at the end."),
-        click.option("--trace", type=path, metavar="FILE", help="Save the trace: every exit, switch and interrupt."),
-        click.option(
-            "--replay",
-            type=path,
-            metavar="TRACE",
-            help="Run again what --trace saved, with the same options and files, and compare.",
-        ),
-        click.option("--registers", type=click.IntRange(0, 100_000), default=32, metavar="N", show_default=True,
-                     help="Of how many world switches, the first ones, the trace keeps the registers."),
-        click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout, and nothing else there."),
-    ]
-    return _apply(options, command)
+    return apply(options, command)
 
 
 def parts(options: dict[str, Any]) -> dict[str, Any]:
@@ -118,64 +78,3 @@ def own_parts(options: dict[str, Any]) -> Iterator[None]:
         if own is None:
             raise
         raise own from problem
-
-
-def writable(*files: Path | None) -> None:
-    """Refuse now what could not be written after a long run."""
-    for file in filter(None, files):
-        if not file.resolve().parent.is_dir():
-            raise OptionError(fault("output", str(file), "a file in a folder that exists"))
-
-
-def keep(hypervisor: Hypervisor, png: Path | None, trace: Path | None) -> None:
-    """Write the picture and the trace, where wanted."""
-    if png is not None:
-        from minivisor.phone.screen import picture
-
-        assert hypervisor.foreground is not None
-        with writing("--png", png):
-            picture(hypervisor.machine.panel, hypervisor.foreground).save(png, "PNG")
-    if trace is not None:
-        from minivisor.phone.replay import mark_end
-
-        mark_end(hypervisor.trace, hypervisor.now)
-        hypervisor.trace.save(trace)
-
-
-def recorded(file: Path, *others: object) -> Replay:
-    """The recording to play; it brings its own inputs and its own end. others: what would bring more."""
-    from minivisor.phone.replay import Replay
-
-    if any(others):
-        raise OptionError(fault("--replay", "--type, --switch or --for too", "the recording's own inputs and end"))
-    return Replay.load(file)
-
-
-def note_setup(hypervisor: Hypervisor, options: dict[str, Any]) -> None:
-    """Before a run that is kept: of how many switches to keep the registers, and what it is made of, for a replay."""
-    from minivisor.phone.setup import note, part
-    from minivisor.phone.units import parse_duration
-
-    hypervisor.trace.registers.left = options["registers"]
-    chosen = {"scheduler": part(options["scheduler"], "fair-share"), "handlers": part(options["handlers"])}
-    counts = {"slice": f"{parse_duration(options['slice'])} ns", "registers kept": str(options["registers"])}
-    note(hypervisor, {**chosen, "cost model": part(options["cost_model"]), **counts})
-
-
-def compare(recording: Replay, hypervisor: Hypervisor) -> int:
-    """Say whether it was the same run. Returns the exit status."""
-    found = recording.compare(hypervisor)
-    if found is None:
-        click.echo("replay: the same run, record by record", err=True)
-        return 0
-    click.echo(f"replay: another run\n{found.table() if found.number >= 0 else found.describe()}", err=True)
-    return DIFFERENT
-
-
-def report(summary: Summary, as_json: bool, err: bool = False) -> None:
-    """Print the summary: JSON on stdout, or text where the command wants it."""
-    if as_json:
-        json.dump(summary.as_dict(), sys.stdout, indent=2, ensure_ascii=False)
-        click.echo()
-    else:
-        click.echo(str(summary), err=err)

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from minivisor.commands.devices import input_devices, input_options, input_steps
-from minivisor.commands.options import (
-    compare,
-    keep,
-    machine_options,
-    note_setup,
-    output_options,
-    own_parts,
-    parts,
-    recorded,
-    report,
-    writable,
-)
+from minivisor.commands.options import machine_options, own_parts, parts
+from minivisor.commands.outputs import Outputs, output_options
 from minivisor.errors import OptionError, fault
 
 if TYPE_CHECKING:
@@ -71,34 +60,29 @@ with one line that says why."""
 @machine_options
 @click.pass_context
 def command(context: click.Context, /, headless: bool, duration: str | None, typed: tuple[str, ...], switches: tuple[str, ...],
-            png: Path | None, trace: Path | None, as_json: bool, replay: Path | None, **options: Any) -> None:  # fmt: skip
+            **options: Any) -> None:  # fmt: skip
     """Boot the personal and the work persona and watch the phone: its screen, who is in front, what each costs.
 
     Two operating systems, each with a kernel of its own, on one simulated Arm core under the hypervisor. Where there
     is no terminal (a pipe, a log) it runs headless by itself."""
     from minivisor.phone.units import parse_duration
 
-    writable(png, trace)
-    if not (headless or replay or _terminal()):
+    outputs = Outputs(options)
+    if not (headless or options["replay"] or _terminal()):
         click.echo(f"phone: no terminal here, so headless, for {duration or HEADLESS} (see --headless)", err=True)
         headless = True
     limit = parse_duration(duration or HEADLESS) if headless or duration else None
     script = _script(typed, switches, input_steps(options), limit)
-    recording = recorded(replay, script, duration) if replay else None
+    recording = outputs.play(script, duration)
     with own_parts(options):
         phone = _build(options)
-        if trace or recording:
-            note_setup(phone.hypervisor, options)
+        outputs.begin(phone.hypervisor)
         phone.session.plan(recording.steps if recording else script)
         if recording:
-            recording.check(phone.hypervisor)
             _headless(phone, recording.end)
         else:
             _run(phone, limit, headless, consoles=bool(options["personal_guest"] or options["work_guest"]))
-    keep(phone.hypervisor, png, trace)
-    report(phone.summary(), as_json)
-    if recording:
-        context.exit(compare(recording, phone.hypervisor))
+    context.exit(outputs.end(phone.hypervisor, phone.summary()))
 
 
 def _terminal() -> bool:

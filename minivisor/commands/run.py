@@ -11,18 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minivisor.commands.devices import attached, device_options, input_options, input_steps
-from minivisor.commands.options import (
-    compare,
-    keep,
-    machine_options,
-    note_setup,
-    output_options,
-    own_parts,
-    parts,
-    recorded,
-    report,
-    writable,
-)
+from minivisor.commands.options import machine_options, own_parts, parts
+from minivisor.commands.outputs import Outputs, output_options
 
 if TYPE_CHECKING:
     from minivisor.hypervisor.hypervisor import Hypervisor
@@ -89,34 +79,30 @@ Exit status: 0 when the guest powered off, or --for or you ended it; 2 for a fil
 @output_options
 @machine_options
 @click.pass_context
-def command(context: click.Context, /, kernel: str, duration: str | None, headless: bool, png: Path | None,
-            trace: Path | None, as_json: bool, replay: Path | None, **options: Any) -> None:  # fmt: skip
+def command(context: click.Context, /, kernel: str, duration: str | None, headless: bool, **options: Any) -> None:
     """Run any guest KERNEL (ELF or flat image) under the hypervisor, with its console in this terminal."""
     from minivisor.phone.session import Session, parse_typed
     from minivisor.phone.summary import summarize
     from minivisor.phone.units import parse_duration
 
-    writable(png, trace)
+    outputs = Outputs(options)
     if options["gic"] == "3" and context.get_parameter_source("board") == click.core.ParameterSource.DEFAULT:
         options["board"] = GICV3_BOARD
     limit = parse_duration(duration) if duration else None
     script = [*map(parse_typed, options["typed"]), *input_steps(options)]
-    recording = recorded(replay, script, duration) if replay else None
+    recording = outputs.play(script, duration)
     interactive = not (headless or recording) and sys.stdin.isatty() and sys.stdout.isatty()
     with own_parts(options), attached(options, Path(kernel).stem) as devices:
         session = Session(_build(kernel, options, devices))
-        if trace or recording:
-            note_setup(session.hypervisor, options)
+        outputs.begin(session.hypervisor)
         if recording:
-            recording.check(session.hypervisor)
             script, limit = recording.steps, recording.end
         session.plan(script)
-        with _console(session.hypervisor, to_stderr=as_json):
+        with _console(session.hypervisor, to_stderr=outputs.as_json):
             interrupted = _interactive(session, limit) if interactive else _straight(session, limit)
-    keep(session.hypervisor, png, trace)
-    report(summarize(session.hypervisor, session.host), as_json, err=True)
+    different = outputs.end(session.hypervisor, summarize(session.hypervisor, session.host), err=True)
     if recording:
-        context.exit(compare(recording, session.hypervisor))
+        context.exit(different)
     _say_why(session.hypervisor, limit)
     broken = options["check_tables"] and _check_tables(session.hypervisor)
     stopped = any(persona.report for persona in session.hypervisor.personas)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minivisor.commands.options import writable
+from minivisor.commands.outputs import writable
 from minivisor.errors import writing
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minivisor import Phone, cli, guests
-from minivisor.commands.options import DIFFERENT
+from minivisor.commands.outputs import DIFFERENT
 from minivisor.errors import OptionError
 from minivisor.hypervisor.hypervisor import Hypervisor
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings

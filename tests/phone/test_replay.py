@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minivisor import Phone, cli
-from minivisor.commands.options import DIFFERENT
+from minivisor.commands.outputs import DIFFERENT
 from minivisor.errors import OptionError
 from minivisor.phone.replay import Replay, mark_end
 from minivisor.trace.records import DataRecord, InputEvent, InputRecord
