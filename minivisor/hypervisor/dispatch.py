@@ -20,10 +20,12 @@ from minivisor.trace.records import Outcome as TraceOutcome
 
 if TYPE_CHECKING:
     from minivisor.hypervisor.hypervisor import Hypervisor
+    from minivisor.hypervisor.persona import Persona
 
 __all__ = ["Dispatch"]
 
 NO_PROGRESS_LIMIT = 1000  # exits in a row without an instruction retired
+GENERAL, XZR = (*(f"X{n}" for n in range(31)), "XZR"), 31
 EXTERNAL_ABORT, WNR = 0x10, 1 << 6  # ISS of a data abort: DFSC "synchronous external abort", WnR
 
 
@@ -51,7 +53,7 @@ class Dispatch:
 
     def synchronous(self, vcpu: VirtualCpu) -> None:
         """A synchronous exception: decode once, handle, apply."""
-        core, persona, time, began = self.core, vcpu.persona, self.core.now, perf_counter_ns()
+        core, time, began = self.core, self.core.now, perf_counter_ns()
         pc = core.read("PC")
         exit_, view, outcome = self._handle(vcpu, pc)
         code, action = _OUTCOMES[outcome.kind]
@@ -60,34 +62,39 @@ class Dispatch:
             core.write(name, value)
         if "PC" in outcome.writes:
             core.retire_one()  # EL2 carried the instruction out
-        retired = core.retired
+        retired, abort = core.retired, isinstance(exit_, Abort)
         far, ipa = (exit_.far, exit_.ipa) if isinstance(exit_, Abort) else (0, 0)
         value, host = _value(exit_, view, outcome), perf_counter_ns() - began
         self.trace.exit(time, vcpu.index, retired, pc, exit_.esr, far, ipa, code, value, host)
-        if isinstance(exit_, (Hvc, Smc)):
+        if not abort and isinstance(exit_, (Hvc, Smc)):
             self._note_call(vcpu, view, outcome)
         self._watch_progress(vcpu, core.progress)
         if action is not None:
             action(self, vcpu, exit_, outcome)
-        if isinstance(exit_, Abort):
-            persona.update_lines()
-            self.hypervisor.events_changed = True
+        if abort:
+            self._after_access(vcpu.persona)
 
     def _handle(self, vcpu: VirtualCpu, pc: int) -> tuple[Exit, Vcpu, Outcome]:
         """Ask the replaceable parts. Whatever they raise is theirs, and is said to be."""
-        syndrome, stages = self.core.syndrome, vcpu.persona.stages
+        core, persona = self.core, vcpu.persona
         try:
-            exit_ = vcpu.persona.decode(*syndrome)
-            view = vcpu.view_inside(self.core.general(), pc)
-            outcome = stages.handlers[exit_.ec](exit_, view)
+            exit_ = persona.decode(*core.syndrome)
+            view = vcpu.view_inside(core.general(), pc)
+            outcome = persona.stages.handlers[exit_.ec](exit_, view)
             if outcome.kind not in _OUTCOMES:
                 raise StageError(f"stages: outcome {outcome.kind!r}; one of {', '.join(_OUTCOMES)} was expected")
         except MinivisorError:
             raise
         except Exception as problem:
             what = f"{type(problem).__name__}: {problem}"
-            raise StageError(f"stages: exit {syndrome[0]:#x} at PC {pc:#x} made a part raise {what}") from problem
+            raise StageError(f"stages: exit {core.syndrome[0]:#x} at PC {pc:#x} made a part raise {what}") from problem
         return exit_, view, outcome
+
+    def _after_access(self, persona: Persona) -> None:
+        """A device was looked at or told something: its line may be another now, and when it will do something by itself."""
+        persona.update_lines()
+        if persona.bus.rescheduled:
+            persona.bus.rescheduled, self.hypervisor.events_changed = False, True
 
     def _note_call(self, vcpu: VirtualCpu, view: Vcpu, outcome: Outcome) -> None:
         """An SMCCC call: which function, with what, and what it returns in X0; 0 if it never does."""
@@ -160,7 +167,9 @@ def _value(exit_: Exit, view: Vcpu, outcome: Outcome) -> int:
     """What a trace shows of an exit: the word written to a device, the word read, or the result of a call."""
     if isinstance(exit_, DataAbort) and exit_.valid:
         register = exit_.register
-        return (*view.x, 0)[register] if exit_.write else outcome.writes.get(f"X{register}", 0)
+        if exit_.write:
+            return view.x[register] if register != XZR else 0
+        return outcome.writes.get(GENERAL[register], 0)
     return outcome.writes.get("X0", 0)
 
 

@@ -1,4 +1,7 @@
-"""The devices of one persona, by the intermediate physical address at which it finds them."""
+"""The devices of one persona, by the intermediate physical address at which it finds them.
+
+A guest makes thousands of accesses to the same few registers, so the bus looks a region up by its page.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Protocol
 from minivisor.stages import Access
 
 __all__ = ["BankedDevice", "Bus", "Device"]
+
+PAGE = 4096
 
 
 class Device(Protocol):
@@ -36,44 +41,48 @@ class _Region:
     name: str
     base: int
     size: int
-    read: Callable[[int, int, int], int]
-    write: Callable[[int, int, int, int], None]
+    read: Callable[..., int]
+    write: Callable[..., None]
+    whose: bool  # read and write want to know which vCPU asks
+    timed: bool  # its device may do something by itself, and says when: `deadline`
 
 
 class Bus:
-    """The devices of one persona by intermediate physical address, in bytes."""
+    """The devices of one persona by intermediate physical address, in bytes.
+
+    rescheduled: an access reached a device that may do something by itself; when may have changed. Set here, cleared outside.
+    """
 
     def __init__(self, watch: Watch = lambda *_access: None) -> None:
-        self._regions: list[_Region] = []
-        self.watch = watch
+        self._pages: dict[int, list[_Region]] = {}
+        self.watch, self.rescheduled = watch, False
 
     def add(self, base: int, size: int, device: Device, name: str = "") -> None:
         """Place a device whose registers are the same for every vCPU. name: what a trace calls it, its class if not given."""
-        self._regions.append(
-            _Region(
-                name or type(device).__name__,
-                base,
-                size,
-                lambda offset, width, _cpu: device.read(offset, width),
-                lambda offset, width, value, _cpu: device.write(offset, width, value),
-            )
-        )
+        self._place(base, size, device, name, whose=False)
 
     def add_banked(self, base: int, size: int, device: BankedDevice, name: str = "") -> None:
         """Place a device that needs to know which vCPU asks."""
-        self._regions.append(_Region(name or type(device).__name__, base, size, device.read, device.write))
+        self._place(base, size, device, name, whose=True)
+
+    def _place(self, base: int, size: int, device: Device | BankedDevice, name: str, whose: bool) -> None:
+        name, timed = name or type(device).__name__, hasattr(device, "deadline")
+        region = _Region(name, base, size, device.read, device.write, whose, timed)
+        for page in range(base // PAGE, (base + size - 1) // PAGE + 1):
+            self._pages.setdefault(page, []).append(region)
 
     def perform(self, access: Access, cpu: int) -> int | None:
         """Carry out an access. Returns what a load reads, 0 for a store, None when no device answers."""
-        for region in self._regions:
-            offset = access.ipa - region.base
-            if offset >= 0 and offset + access.width <= region.size:
-                value = 0
+        ipa, width = access.ipa, access.width
+        for region in self._pages.get(ipa // PAGE, ()):
+            offset, asks = ipa - region.base, (cpu,) if region.whose else ()
+            if 0 <= offset <= region.size - width:
+                self.rescheduled |= region.timed
                 if access.write:
-                    region.write(offset, access.width, access.value, cpu)
+                    value, seen = 0, access.value
+                    region.write(offset, width, seen, *asks)
                 else:
-                    value = region.read(offset, access.width, cpu)
-                seen = access.value if access.write else value
-                self.watch(cpu, region.name, access.write, access.ipa, access.width, seen)
+                    value = seen = region.read(offset, width, *asks)
+                self.watch(cpu, region.name, access.write, ipa, width, seen)
                 return value
         return None

@@ -122,3 +122,27 @@ def test_the_decoder_is_replaceable(plain):
     moved = AbortHandler(bus, access=lambda exit, registers: replace(access(exit, registers), ipa=0x44))
     moved(LOAD, ME)
     assert plain.calls == [("read", 0x44, 1)]
+
+
+def test_two_devices_share_a_page_and_one_spans_two(plain, banked):
+    bus = Bus()
+    bus.add(0x1000, 0x10, plain)
+    bus.add_banked(0x1F00, 0x200, banked)
+    for ipa in (0x100F, 0x1010, 0x1EFF, 0x1F00, 0x2000, 0x20FF, 0x2100):
+        bus.perform(Access(ipa, 1, write=False, register=0), 3)
+    assert plain.calls == [("read", 0xF, 1)]
+    assert banked.calls == [("read", offset, 1, 3) for offset in (0, 0x100, 0x1FF)]
+
+
+def test_only_a_device_with_a_deadline_may_have_moved_it(plain):
+    class Alarm(Recorder):
+        deadline = 5
+
+    bus = Bus()
+    bus.add(0, 0x1000, plain)
+    bus.add(0x1000, 0x1000, Alarm())
+    bus.perform(Access(0, 4, write=True, register=0), 0)
+    bus.perform(Access(0x2000, 4, write=True, register=0), 0)
+    assert not bus.rescheduled
+    bus.perform(Access(0x1000, 4, write=False, register=0), 0)
+    assert bus.rescheduled

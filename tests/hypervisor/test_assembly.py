@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from minivisor.machine.board import Machine
 from minivisor.machine.clock import HostClock
 from minivisor.phone.summary import summarize
 from minivisor.platform.image import load_image
-from minivisor.stages import Outcome
+from minivisor.stages import Hvc, Outcome, Vcpu
 
 MIB = 1 << 20
 
@@ -106,6 +107,24 @@ def test_a_replaced_psci_answers_the_hypercall() -> None:
         return answer(0x0000_0002) if function == 0x8400_0000 else Psci(lambda _n: None)(function, args, vcpu)
 
     assert b"PSCI 0.2" in hello(psci=older).console
+
+
+def test_what_a_handler_was_shown_stays_as_it_was() -> None:
+    """A part may keep a view, and may not change the guest with it."""
+    kept: list[Vcpu] = []
+
+    def on_hvc(exit: Hvc, vcpu: Vcpu) -> Any:
+        kept.append(vcpu)
+        with pytest.raises(FrozenInstanceError):
+            vcpu.pc = 0  # type: ignore[misc]
+        return Outcome(writes={"X0": vcpu.x[0] + 1})
+
+    hypervisor = Hypervisor(Machine(), stages=lambda guest: reference(guest, handlers={0x16: on_hvc}))
+    persona = add(hypervisor, "one")
+    code = np.array([0x5280_0120, 0xD400_0002, 0xD400_0002, 0x1400_0000], np.uint32)  # movz w0, #9; hvc #0 twice; b .
+    persona.span(persona.image.entry, 16).view(np.uint32)[:] = code
+    hypervisor.run(1_000)
+    assert [(view.x[0], view.pc - persona.image.entry) for view in kept] == [(9, 8), (10, 12)]
 
 
 def test_tables_built_page_by_page_boot_the_same_guest() -> None:

@@ -8,7 +8,7 @@ tree names the slots in use only, so that a kernel does not probe the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minivisor.arch.gic import SPIS
@@ -55,10 +55,9 @@ class Slots:
         if slot < len(self.transports):
             self.transports[slot].write(register, width, value)
 
-    def lines(self) -> Iterator[tuple[int, bool]]:
-        """(interrupt id, level) of each device."""
-        for slot, transport in enumerate(self.transports):
-            yield SPIS.start + FIRST_SPI + slot, transport.interrupt
+    def lines(self) -> dict[int, Transport]:
+        """Who drives which line: a slot by its interrupt id."""
+        return dict(enumerate(self.transports, SPIS.start + FIRST_SPI))
 
     @property
     def deadline(self) -> int | None:
