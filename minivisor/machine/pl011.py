@@ -35,6 +35,9 @@ __all__ = ["Pl011"]
 _ID = PERIPHERAL_ID[:2] + b"\x14" + PERIPHERAL_ID[3:]
 IDENTIFICATION = {UART.PERIPH_ID + 4 * n: byte for n, byte in enumerate(_ID)}
 
+DR, CR, LCR_H, IFLS, IMSC = (int(at) for at in (UART.DR, UART.CR, UART.LCR_H, UART.IFLS, UART.IMSC))
+LBE, FEN = UARTCR.LBE.mask, UARTLCR_H.FEN.mask
+IDLE, RECEIVED, FULL = int(UARTFR.of(TXFE=1, RXFE=1)), int(UARTFR.of(TXFE=1)), int(UARTFR.of(TXFE=1, RXFF=1))
 RX, TX, RT, OE = UARTINT.RX.mask, UARTINT.TX.mask, UARTINT.RT.mask, UARTINT.OE.mask
 OVERRUN = 1 << 3  # UARTRSR.OE
 
@@ -64,18 +67,25 @@ class Pl011:
         self._received: deque[int] = deque()
         self._raw = 0
         self._lost = False  # bytes were lost since the last one that got in
+        self._made: dict[int, Callable[[], int]] = {
+            UART.DR: self._take,
+            UART.RSR: lambda: OVERRUN if self._lost else 0,
+            UART.FR: self._flags,
+            UART.RIS: lambda: self._raw,
+            UART.MIS: lambda: self._raw & self._stored[IMSC],
+        }
 
     # ── outside ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def interrupt(self) -> bool:
         """The level of the combined interrupt line, UARTINTR."""
-        return bool(self._raw & self._stored[UART.IMSC])
+        return bool(self._raw & self._stored[IMSC])
 
     @property
     def listening(self) -> bool:
         """Would a received byte raise the line?"""
-        return bool(self._stored[UART.IMSC] & (RX | RT))
+        return bool(self._stored[IMSC] & (RX | RT))
 
     @property
     def room(self) -> int:
@@ -113,27 +123,14 @@ class Pl011:
 
     def read(self, offset: int, width: int) -> int:
         """Read a register. offset, width: bytes. What is not the start of a register reads as zero."""
-        return self._register(offset) & (1 << 8 * width) - 1
-
-    def _register(self, offset: int) -> int:
-        match offset:
-            case UART.DR:
-                return self._take()
-            case UART.RSR:
-                return OVERRUN if self._lost else 0
-            case UART.FR:
-                return self._flags()
-            case UART.RIS:
-                return self._raw
-            case UART.MIS:
-                return self._raw & self._stored[UART.IMSC]
-            case _:
-                return self._stored.get(offset, IDENTIFICATION.get(offset, 0))
+        made = self._made.get(offset)
+        value = made() if made else self._stored.get(offset, IDENTIFICATION.get(offset, 0))
+        return value & (1 << 8 * width) - 1
 
     def write(self, offset: int, width: int, value: int) -> None:
         """Write a register. offset, width: bytes. Read-only and unknown offsets ignore it."""
         value &= (1 << 8 * width) - 1
-        if offset == UART.DR:
+        if offset == DR:
             self._send(value & 0xFF)
         elif offset == UART.RSR:
             self._lost = False
@@ -147,21 +144,21 @@ class Pl011:
 
     @property
     def _depth(self) -> int:
-        return FIFO_DEPTH if self._stored[UART.LCR_H] & UARTLCR_H.FEN.mask else 1
+        return FIFO_DEPTH if self._stored[LCR_H] & FEN else 1
 
     @property
     def _trigger(self) -> int:
         if self._depth == 1:
             return 1
-        return RX_TRIGGER[min(self._stored[UART.IFLS] >> 3 & 7, len(RX_TRIGGER) - 1)]
+        return RX_TRIGGER[min(self._stored[IFLS] >> 3 & 7, len(RX_TRIGGER) - 1)]
 
     def _flags(self) -> int:
-        full = UARTFR.RXFF.mask if self.room <= 0 else 0
-        empty = 0 if self._received else UARTFR.RXFE.mask
-        return UARTFR.TXFE.mask | full | empty
+        if not self._received:
+            return IDLE
+        return FULL if self.room <= 0 else RECEIVED
 
     def _send(self, byte: int) -> None:
-        if self._stored[UART.CR] & UARTCR.LBE.mask:
+        if self._stored[CR] & LBE:
             self.receive(byte)
         else:
             self._transmit(byte)
