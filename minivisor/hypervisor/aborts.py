@@ -26,6 +26,7 @@ from minivisor.stages import Abort, Access, DataAbort, Outcome, Vcpu
 __all__ = ["AbortHandler"]
 
 PAGE = 4096
+TRANSLATION, LEVEL = int(FSC.TRANSLATION), 0b11  # a translation fault, at any level
 ADDRESS = (1 << 48) - 1  # without a tag or the sign of the upper half
 
 
@@ -47,7 +48,7 @@ class AbortHandler:
         self._code_at, self._register = code_at, register
 
     def __call__(self, exit: Abort, vcpu: Vcpu) -> Outcome:
-        if not isinstance(exit, DataAbort) or exit.s1ptw or not _translation_fault(exit.status):
+        if not isinstance(exit, DataAbort) or exit.s1ptw or exit.status & ~LEVEL != TRANSLATION:
             return _nobody(exit)
         if exit.cache_maintenance:
             return Outcome(writes={"PC": vcpu.pc + INSTRUCTION})
@@ -57,7 +58,7 @@ class AbortHandler:
         value = self._bus.perform(access, vcpu.index)
         if value is None:
             return _nobody(exit)
-        return Outcome(writes={**finish(access, value), "PC": vcpu.pc + INSTRUCTION})
+        return Outcome("resume", {**finish(access, value), "PC": vcpu.pc + INSTRUCTION})
 
     def _undescribed(self, exit: DataAbort, vcpu: Vcpu) -> Outcome:
         """No valid syndrome: read the instruction, and do what it would have done, one access after the other."""
@@ -93,10 +94,6 @@ def _elsewhere(transfer: loads_and_stores.Transfer, exit: DataAbort) -> bool:
     page = exit.far & ADDRESS & -PAGE
     first = transfer.va & ADDRESS
     return first & -PAGE != page or first + transfer.width - 1 & -PAGE != page
-
-
-def _translation_fault(status: int) -> bool:
-    return status & ~3 == FSC.TRANSLATION
 
 
 def _nobody(exit: Abort) -> Outcome:

@@ -24,15 +24,8 @@ def access(exit: DataAbort, registers: Sequence[int]) -> Access:
     registers: X0..X30. Returns the access; `value` holds the low `width` bytes of the stored register, 0 for a load.
     """
     stored = registers[exit.register] if exit.write and exit.register != XZR else 0
-    return Access(
-        ipa=exit.ipa,
-        width=exit.size,
-        write=exit.write,
-        register=exit.register,
-        value=stored & _mask(exit.size * 8),
-        sign_extend=exit.sign_extend,
-        sixty_four=exit.sixty_four,
-    )
+    width, value = exit.size, stored & (1 << exit.size * 8) - 1
+    return Access(exit.ipa, width, exit.write, exit.register, value, exit.sign_extend, exit.sixty_four)
 
 
 def finish(access: Access, value: int) -> dict[str, int]:

@@ -20,6 +20,7 @@ MIDR_CORTEX_A72 = 0x410F_D083
 MPIDR_RES1 = 1 << 31
 HCR_VSE = 1 << 8  # HCR_EL2.VSE: a virtual SError is pending
 SPIN = 20_000  # ns: how long a guest may spin for a vCPU that does not have the core
+NO_REGISTERS = (0,) * 31
 RESET_STATE: State = {"PSTATE": PSTATE_EL1H_MASKED, "SCTLR_EL1": SCTLR_EL1_RESET, "VPIDR_EL2": MIDR_CORTEX_A72}
 
 
@@ -82,15 +83,12 @@ class VirtualCpu:
 
     def view(self, foreground: bool = False) -> View:
         """What a scheduler sees of it: its index is among all vCPUs."""
-        return self._seen_as(self.index, foreground)
-
-    def view_inside(self, x: tuple[int, ...] = (0,) * 31, pc: int = 0) -> View:
-        """What its persona's handlers and devices see of it: its index is its number there."""
-        return self._seen_as(self.number, False, x, pc)
-
-    def _seen_as(self, index: int, foreground: bool, x: tuple[int, ...] = (0,) * 31, pc: int = 0) -> View:
         persona, status = self.persona, self.status
         weight = persona.weight if foreground else 1
-        return View(
-            index, persona.name, x, pc, status == "ready", status != "off", foreground, weight, self.consumed, self.since
-        )
+        ready, online = status == "ready", status != "off"
+        return View(self.index, persona.name, NO_REGISTERS, 0, ready, online, foreground, weight, self.consumed, self.since)
+
+    def view_inside(self, x: tuple[int, ...] = NO_REGISTERS, pc: int = 0) -> View:
+        """What its persona's handlers and devices see of it: its index is its number there."""
+        name, status = self.persona.settings.name, self.status
+        return View(self.number, name, x, pc, status == "ready", status != "off", False, 1, self.consumed, self.since)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Mapping, Sequence
+from struct import Struct
 from typing import Protocol
 
 import numpy as np
@@ -47,8 +48,12 @@ REGIME = ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1")
 # What a write from outside does not do in the engine: drop what its own TLB does not tell apart, arm breakpoints.
 FOLLOWED = dict.fromkeys(REGIME, WRITE_REGIME) | dict.fromkeys(breakpoints.BREAKPOINTS, WRITE_BREAKPOINT)
 REG_AT, DIRTY_AT, RETIRED_AT, SKIPPED_AT = (WORD[name] for name in ("reg", "dirty", "retired", "skipped"))
+ESR_AT, FAR_AT, HPFAR_AT, HORIZON_AT, RESUMED_AT, WATCHER_AT, HOST_CLOCK_AT = (
+    WORD[name] for name in ("esr", "far", "hpfar", "horizon", "resumed", "watcher", "host_clock")
+)
 GENERAL = REG_NAMES[:34]  # X0..X30, SP, PC, PSTATE: what a run brings back
 CP_WORDS, CP_VALUE = 4, 3  # a cell of `cp` is four words, its value the last
+X0_TO_X30 = Struct("=31Q")
 
 # Architectural name -> the word of the record that holds it: at once, or after the rest has been read from the engine.
 AT_ONCE = {name: REG_AT + index for index, name in enumerate(GENERAL)}
@@ -280,12 +285,13 @@ class Core(Invalidation):
 
     def general(self) -> tuple[int, ...]:
         """X0..X30 at once."""
-        return tuple(self.words[REG_AT : REG_AT + 31].tolist())
+        return X0_TO_X30.unpack_from(self.words, 8 * REG_AT)
 
     @property
     def syndrome(self) -> tuple[int, int, int]:
         """ESR_EL2, FAR_EL2 and HPFAR_EL2 of the last SYNC."""
-        return self.words[WORD["esr"]], self.words[WORD["far"]], self.words[WORD["hpfar"]]
+        words = self.words
+        return words[ESR_AT], words[FAR_AT], words[HPFAR_AT]
 
     def code_at(self, va: int) -> int:
         """The instruction word at a virtual address of the loaded vCPU, 0 where there is none. It marks no TLB."""
@@ -333,13 +339,13 @@ class Core(Invalidation):
 
         Raises EngineError when the engine stops for a reason that no guest can cause, and where nobody would stop it.
         """
-        if not (self.counts or self.words[WORD["watcher"]]):
+        words = self.words
+        if words[HOST_CLOCK_AT] and not words[WATCHER_AT]:
             raise EngineError("core: time is the host's, and nobody watches it; `with Watch(core)` was expected")
-        self.words[WORD["horizon"]] = horizon
-        self.words[WORD["resumed"]] = resume
-        if self.words[DIRTY_AT] & WRITE_SYSTEM:
+        words[HORIZON_AT], words[RESUMED_AT] = horizon, resume
+        if words[DIRTY_AT] & WRITE_SYSTEM:
             self._write_back()
-        if self.words[CODE_STALE_AT] | self.words[STALE_COUNT_AT]:
+        if words[CODE_STALE_AT] | words[STALE_COUNT_AT]:
             self._drop_stale_code()
         reason: int = run(self._address)
         while reason == CODE:
@@ -374,7 +380,7 @@ class Core(Invalidation):
     @property
     def counts(self) -> bool:
         """Are instructions counted? Not where time is the host's (`watch`)."""
-        return not self.words[WORD["host_clock"]]
+        return not self.words[HOST_CLOCK_AT]
 
     @property
     def progress(self) -> int:

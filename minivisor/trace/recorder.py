@@ -13,6 +13,8 @@ from minivisor.trace.store import Trace
 
 __all__ = ["Recorder"]
 
+READ, WRITE = int(DeviceEvent.READ), int(DeviceEvent.WRITE)
+
 
 class Recorder:
     """Records of one persona. now: virtual time in ns. first: its first vCPU's index now, which stands for all of it."""
@@ -43,5 +45,4 @@ class Recorder:
 
     def device(self, cpu: int, name: str, write: bool, ipa: int, width: int, value: int) -> None:
         """One of its vCPUs, by number, read or wrote a device's register."""
-        event = DeviceEvent.WRITE if write else DeviceEvent.READ
-        self._trace.device(self._now(), self._first() + cpu, event, name, ipa, width, value)
+        self._trace.device(self._now(), self._first() + cpu, WRITE if write else READ, name, ipa, width, value)
