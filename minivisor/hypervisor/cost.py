@@ -49,7 +49,5 @@ COST_MODELS = {model.name: model for model in (CostModel(), _KVM, replace(_KVM, 
 def cost_model(name: str) -> CostModel:
     """A cost model by its name. Raises OptionError for one that is not there."""
     if name not in COST_MODELS:
-        raise OptionError(
-            f"cost model: {name!r} is unknown; there is {', '.join(COST_MODELS)} (minivisor/hypervisor/cost.py)"
-        )
+        raise OptionError(f"cost model: {name!r} is unknown; there is {', '.join(COST_MODELS)} (minivisor/hypervisor/cost.py)")
     return COST_MODELS[name]

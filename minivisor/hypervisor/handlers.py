@@ -116,9 +116,8 @@ class SysregHandler:
 
     def __init__(self, identification: Mapping[Encoding, int], writes: Writes | None = None) -> None:
         self._writes = writes or {}
-        self._values = {
-            register: identification.get(register, 0) & keep | force for register, (keep, force) in _VISIBLE.items()
-        }
+        known = identification.get
+        self._values = {register: known(register, 0) & keep | force for register, (keep, force) in _VISIBLE.items()}
         if self._writes:
             self._values[REGISTERS["ID_AA64PFR0_EL1"]] |= int(ID_AA64PFR0_EL1.of(GIC=1))
         self._values |= dict.fromkeys(_READ_AS_ZERO, 0)

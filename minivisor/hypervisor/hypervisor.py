@@ -279,7 +279,8 @@ class Hypervisor:
                 return
             self._leave_guest()
             self._after(reason, vcpu)
-            self._wake_siblings(vcpu)
+            if vcpu.has_siblings:  # what it just did may be what another one waits for: an SGI, a line, a completion
+                self._wake(vcpu.persona)
         self._leave_guest()
         self._charge(vcpu)
         self._running = None
@@ -315,11 +316,6 @@ class Hypervisor:
         else:
             self._deliver_inputs()
             self.events_changed = True
-
-    def _wake_siblings(self, vcpu: VirtualCpu) -> None:
-        """Whatever this vCPU just did may be what another one of its persona waits for: an SGI, a line, a completion."""
-        if vcpu.has_siblings:
-            self._wake(vcpu.persona)
 
     def _wake(self, persona: Persona) -> None:
         for vcpu in persona.wake(self.now):

@@ -37,12 +37,9 @@ class Ownership:
     scrub: called with (PA, size) before released pages become free.
     """
 
-    def __init__(
-        self, ranges: Iterable[tuple[int, int]], scrub: Callable[[int, int], None] = lambda _pa, _size: None
-    ) -> None:
-        self._pages: dict[int, npt.NDArray[np.uint8]] = {
-            base: np.full(size // PAGE, FREE, np.uint8) for base, size in ranges
-        }
+    def __init__(self, ranges: Iterable[tuple[int, int]], scrub: Callable[[int, int], None] = lambda _pa, _size: None) -> None:
+        self._pages: dict[int, npt.NDArray[np.uint8]]
+        self._pages = {base: np.full(size // PAGE, FREE, np.uint8) for base, size in ranges}
         self._scrub = scrub
         self.names = ["free", "hypervisor", "shared", "device"]
 

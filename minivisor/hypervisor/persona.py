@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -248,18 +248,15 @@ class Persona:
         self.span(self.image.tree, len(tree))[:] = np.frombuffer(tree, np.uint8)
         self.machine.core.code_changed()
         self.machine.core.tlbi_vmid(self.vmid)
-        self._make_quiet()
+        self.vgic.load(self._quiet)
+        self.uart.load(Pl011().state())
+        self.virtio.reset()
+        self.keys.clear()
         self.counter_offset = now // TICK_NS
         self.status, self.report = "running", ""
         for vcpu in self.vcpus:
             vcpu.status = "off"
         self.vcpus[0].reset(self.image.entry, self.image.tree, now)
-
-    def _make_quiet(self) -> None:
-        self.vgic.load(self._quiet)
-        self.uart.load(Pl011().state())
-        self.virtio.reset()
-        self.keys.clear()
 
     def power_off(self, report: str = "") -> None:
         """No vCPU runs any more; RAM stays, for whoever wants to look. report: why, when it was not its own wish."""
@@ -268,15 +265,13 @@ class Persona:
             vcpu.status = "off"
 
     def _device_tree(self) -> bytes:
-        settings, framebuffer = self.settings, FRAMEBUFFER
+        settings = self.settings
         return guest_tree(
             memory=(RAM, settings.memory),
             cpus=settings.cpus,
             name=settings.name,
             colour=settings.colour,
-            framebuffer=Framebuffer(
-                self.framebuffer, framebuffer.width, framebuffer.height, framebuffer.stride, framebuffer.format
-            ),
+            framebuffer=replace(FRAMEBUFFER, address=self.framebuffer),
             bootargs=settings.bootargs,
             initrd=self.image.initrd,
             seed=self.seed,

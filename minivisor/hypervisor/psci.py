@@ -47,11 +47,8 @@ class Psci:
     inside:   address -> whether it lies in the persona's memory, for the entry points of CPU_ON and CPU_SUSPEND.
     """
 
-    def __init__(
-        self, affinity: Callable[[int], int | None], inside: Callable[[int], bool] = lambda _address: True
-    ) -> None:
-        self._affinity = affinity
-        self._inside = inside
+    def __init__(self, affinity: Callable[[int], int | None], inside: Callable[[int], bool] = lambda _address: True) -> None:
+        self._affinity, self._inside = affinity, inside
         self._calls: dict[int, Call] = {
             Smccc.VERSION: lambda _args: answer(VERSION_1_1),
             Smccc.ARCH_FEATURES: self._arch_features,

@@ -42,28 +42,22 @@ class Guest(Protocol):
     @property
     def bus(self) -> Bus:
         """Its devices."""
-        ...
 
     @property
     def trapped_registers(self) -> Mapping[Encoding, Callable[[int, int], None]]:
         """System registers of its devices that it may write, by an exit: function(value, vCPU)."""
-        ...
 
     def affinity(self, number: int) -> int | None:
         """The PSCI affinity state of one of its vCPUs, None for one it does not have."""
-        ...
 
     def code_at(self, va: int) -> int:
         """The instruction that its running vCPU has at a virtual address, 0 where there is none."""
-        ...
 
     def register(self, name: str) -> int:
         """A register of its running vCPU, by architectural name."""
-        ...
 
     def inside(self, ipa: int) -> bool:
         """Is this intermediate physical address in its RAM?"""
-        ...
 
 
 def reference(

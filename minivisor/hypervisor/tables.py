@@ -42,9 +42,7 @@ class MemoryTables:
         log: list[tuple[object, ...]] | None = None,
     ) -> None:
         self._words = memory.view(np.uint64)
-        self._base = base
-        self._tlbi = tlbi
-        self._log = log
+        self._base, self._tlbi, self._log = base, tlbi, log
         self._free = [pool + PAGE * n for n in reversed(range(pages))]
         self.root = self.alloc()
 
