@@ -10,6 +10,8 @@ without an exit, and if the line is still high then, it fires again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
+from operator import itemgetter
 
 from minivisor.drivers.gich import FORMATS
 from minivisor.drivers.ich import decode_ich
@@ -27,8 +29,7 @@ from minivisor.trace.store import Trace
 __all__ = ["Interrupts"]
 
 HCR_AT, VMCR_AT, APR_AT, AP0R_AT = (WORD[name] for name in ("gich_hcr", "gich_vmcr", "gich_apr", "ich_ap0r"))
-CVAL_AT, CTL_AT, OFFSET_AT = (WORD[name] for name in ("cntv_cval", "cntv_ctl", "cntvoff"))
-P_CVAL_AT, P_CTL_AT = WORD["cntp_cval"], WORD["cntp_ctl"]
+TIMERS = itemgetter(*(WORD[name] for name in ("cntv_cval", "cntv_ctl", "cntvoff", "cntp_cval", "cntp_ctl")))
 EOI_COUNT = 27  # GICH_HCR[31:27]
 TDIR = 1 << 14  # ICH_HCR_EL2.TDIR: the hardware could not deactivate what is in no list register
 
@@ -42,7 +43,10 @@ class Interrupts:
         self._count, self._interface = machine.list_registers, machine.virtual_interface
         self._encode, self._decode = FORMATS[machine.board.gic]
         self._listed: Sequence[ListRegister] = ()
-        self._traps = 0
+        self._chosen: object = None  # by the vGIC; and as words
+        self._filled, self._control, self._traps = [0] * self._count, HCR_EN, 0
+        self._seen: object = None  # registers of the timers; and what follows from them, until when in ticks
+        self._lines, self._until = ((VIRTUAL_TIMER, False), (PHYSICAL_TIMER, False)), 0.0
         self.attention = True
         """A timer line is high, an interrupt came or the vCPU was just loaded: look at the lines again."""
 
@@ -53,11 +57,12 @@ class Interrupts:
         if not vgic.busy(vcpu.number):
             return
         groups = self._words[VMCR_AT] & 0b11  # GICH_VMCR.VMGrp0En and VMGrp1En
-        registers, spilled = vgic.enter(vcpu.number, self._count, groups)
-        self._interface.write_list_registers(map(self._encode, registers))
-        held_back = vgic.held_back(vcpu.number, groups)
-        self._words[HCR_AT] = maintenance(registers, spilled, groups, held_back) | self._traps
-        self._listed = registers
+        registers, spilled = chosen = vgic.enter(vcpu.number, self._count, groups)
+        if chosen is not self._chosen:
+            self._chosen, self._filled = chosen, [self._encode(register) for register in registers]
+            self._control = maintenance(registers, spilled, groups, vgic.held_back(vcpu.number, groups)) | self._traps
+        self._interface.write_list_registers(self._filled)
+        self._words[HCR_AT], self._listed = self._control, registers
         for slot, register in enumerate(registers):
             if register.state == 1:
                 self._note(vcpu, IrqEvent.LISTED, register.intid, register.priority, slot)
@@ -68,14 +73,26 @@ class Interrupts:
 
     def look(self, vcpu: VirtualCpu) -> None:
         """Bring the timer lines up to date: the guest may have silenced a timer since they were last seen, without an exit."""
-        if self.attention:
-            self._timer_lines(vcpu)
+        if not self.attention:
+            return
+        registers, ticks = TIMERS(self._words), self._core.now // TICK_NS
+        if self._seen != registers or ticks >= self._until:
+            vtimer, (cval, ctl, offset, p_cval, p_ctl) = vcpu.persona.stages.vtimer, registers
+            (virtual, first), (physical, second) = vtimer(cval, ctl, offset, ticks), vtimer(p_cval, p_ctl, 0, ticks)
+            self._seen, self._lines = registers, ((VIRTUAL_TIMER, virtual), (PHYSICAL_TIMER, physical))
+            self._until = min(inf if first is None else first, inf if second is None else second)
+        for intid, level in self._lines:  # one that was handed to the guest stays active, hence quiet, until its EOI
+            vcpu.persona.vgic.set_line(intid, level, vcpu.number)
+            self._gic.set_active(intid, level)
+        self.attention = any(level for _, level in self._lines)
 
     def leave(self, vcpu: VirtualCpu) -> None:
         """Fold: what the guest acknowledged and completed goes back into the vGIC; the list registers are empty after."""
         if not self._listed:
             return
-        registers = [self._decode(value) for value in self._interface.read_list_registers()]
+        found, registers = self._interface.read_list_registers(), self._listed
+        if found != self._filled:
+            registers = [self._decode(value) for value in found]
         self._interface.write_list_registers([0] * self._count)
         completed_outside, self._words[HCR_AT] = self._words[HCR_AT] >> EOI_COUNT & 0x1F, HCR_EN | self._traps
         listed, self._listed = self._listed, ()
@@ -94,21 +111,11 @@ class Interrupts:
         self._words[HCR_AT] = HCR_EN | self._traps
         if self._decode is decode_ich:
             self._core.write("ICC_SRE_EL1", affinity)
-        self.attention = True
+        self.attention, self._seen = True, None
 
     def save(self, vcpu: VirtualCpu) -> None:
         """World switch out; after `leave`."""
         vcpu.interface = (self._words[VMCR_AT], self._words[APR_AT], self._words[AP0R_AT])
-
-    def _timer_lines(self, vcpu: VirtualCpu) -> None:
-        """A timer that has fired and was handed to the guest keeps its physical interrupt active until the guest's EOI."""
-        words, ticks, stages, vgic = self._words, self._core.now // TICK_NS, vcpu.persona.stages, vcpu.persona.vgic
-        virtual, _ = stages.vtimer(words[CVAL_AT], words[CTL_AT], words[OFFSET_AT], ticks)
-        physical, _ = stages.vtimer(words[P_CVAL_AT], words[P_CTL_AT], 0, ticks)
-        for intid, level in ((VIRTUAL_TIMER, virtual), (PHYSICAL_TIMER, physical)):
-            vgic.set_line(intid, level, vcpu.number)
-            self._gic.set_active(intid, level)
-        self.attention = virtual or physical
 
     def _note(self, vcpu: VirtualCpu, event: IrqEvent, intid: int, priority: int, slot: int = 0) -> None:
         self._trace.irq(self._core.now, vcpu.index, event, intid, priority, slot)

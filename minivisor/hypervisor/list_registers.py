@@ -30,7 +30,7 @@ from dataclasses import replace
 from minivisor.arch.gic import SPURIOUS, IrqState
 from minivisor.stages import Irq, ListRegister, Vcpu
 
-__all__ = ["EMPTY", "HCR_EN", "POLICIES", "flush", "flush_keep_active", "fold", "maintenance", "target", "urgency"]
+__all__ = ["EMPTY", "HCR_EN", "POLICIES", "Chosen", "flush", "flush_keep_active", "fold", "maintenance", "target", "urgency"]
 
 EMPTY = ListRegister(intid=SPURIOUS)
 """A list register that holds nothing, and has held nothing that was completed: unlike one all zero, it is not SGI 0."""
@@ -84,9 +84,7 @@ def _in_turn(irq: Irq) -> Irq:
     return replace(irq, pending=False, level=True) if irq.active and irq.pending else irq
 
 
-def maintenance(
-    registers: Sequence[ListRegister], spilled: Sequence[Irq], groups: int = 0, held_back: int = 0
-) -> int:
+def maintenance(registers: Sequence[ListRegister], spilled: Sequence[Irq], groups: int = 0, held_back: int = 0) -> int:
     """GICH_HCR for these list registers: what should bring us back while something is spilled (IHI 0048B, 5.3.1).
 
     One pending interrupt outside comes in when no listed one is pending any more (NPIE); for several it pays to refill

@@ -14,6 +14,9 @@ Interrupts of equal priority go in the order in which they became ready to be ta
 number drawn then. A line that stays high draws a new one after each completion, and so cannot keep others out.
 
 A GICv3 routes by affinity. An SGI is then known by its id alone: its senders are one latch.
+
+A guest that prints with its interrupts masked makes ten thousand exits with its timer pending. `flush` is pure, so it is not
+asked again while nothing has changed; and if nothing moved into list registers that come back as they went, nothing is folded.
 """
 
 from __future__ import annotations
@@ -22,18 +25,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from minivisor.arch.gic import PPIS, SGIS, IrqState
 from minivisor.hypervisor import list_registers
-from minivisor.hypervisor.list_registers import EMPTY
+from minivisor.hypervisor.list_registers import EMPTY, Chosen
 from minivisor.platform.interrupts import INTERRUPTS, PRIVATE, Interrupt
 from minivisor.stages import Irq, ListRegister, Vcpu
 
 __all__ = ["Vgic"]
 
-Flush = Callable[[Sequence[Irq], Sequence[ListRegister]], tuple[tuple[ListRegister, ...], tuple[Irq, ...]]]
+STATE = attrgetter(*Interrupt.__slots__)
+Flush = Callable[[Sequence[Irq], Sequence[ListRegister]], Chosen]
 Fold = Callable[[Sequence[ListRegister]], tuple[tuple[int, ...], tuple[Irq, ...]]]
 Target = Callable[[Irq, Sequence[Vcpu]], int]
 
@@ -67,6 +71,8 @@ class Vgic:
         self._flight: list[list[tuple[Interrupt, bool]]] = [[] for _ in range(cpus)]
         self._outside: list[list[Interrupt]] = [[] for _ in range(cpus)]  # active, but in no list register
         self._turns = 0
+        self._chosen: list[tuple[Any, Chosen]] = [(None, ((), ()))] * cpus  # what flush was asked last, its answer
+        self._untouched = [False] * cpus  # the guest has done nothing to it, and nothing had moved
 
     # ── lines and senders ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -155,23 +161,35 @@ class Vgic:
         found = {each.group for each in busy if each.pending and each.enabled and self.forwards(each)}
         return sum(1 << group for group in found if not groups >> group & 1)
 
-    def enter(self, cpu: int, count: int, groups: int = 0b11) -> tuple[tuple[ListRegister, ...], tuple[Irq, ...]]:
-        """Flush before the guest runs: (list registers, spilled). count: how many list registers there are.
+    def enter(self, cpu: int, count: int, groups: int = 0b11) -> Chosen:
+        """Flush before the guest runs: (list registers, spilled), the same object again while nothing has changed.
 
-        groups: those that its CPU interface lets through, one bit each; others would only be in the way. While something is
-        spilled, a maintenance interrupt should bring us back here: `list_registers.maintenance`.
+        count: how many list registers there are. groups: those that its CPU interface lets through, one bit each; others
+        would only be in the way. While something is spilled, a maintenance interrupt should bring us back here:
+        `list_registers.maintenance`.
         """
-        registers, spilled = self._flush(self.pending(cpu, groups), (EMPTY,) * count)
-        grouped = 0
+        of = groups, self.enabled, count, *map(STATE, chain(self._busy[cpu].values(), self._busy[self.cpus].values()))
+        if self._chosen[cpu][0] != of or (self.cpus > 1 and self._busy[self.cpus]):  # a route depends on who is online
+            self._chosen[cpu] = of, self._choose(cpu, count, groups)
+            self._untouched[cpu] = False
+        chosen = self._chosen[cpu][1]
+        if not self._untouched[cpu]:
+            self._move(cpu, *chosen)
+        return chosen
+
+    def _move(self, cpu: int, registers: Sequence[ListRegister], spilled: Sequence[Irq]) -> None:
         outside = [(irq.priority, self.interrupt(irq.intid, cpu)) for irq in spilled if irq.active]
         self._outside[cpu] = [each for _, each in sorted(outside, key=itemgetter(0)) if each is not None]
+        self._flight[cpu].clear()
         for register in registers:
             interrupt = self.interrupt(register.intid, cpu)
             if register.state and interrupt is not None:
                 self._flight[cpu].append((interrupt, interrupt.latch))
                 _take(interrupt, register)
-                grouped |= interrupt.group
-        return tuple(map(partial(self._grouped, cpu), registers)) if grouped else registers, spilled
+
+    def _choose(self, cpu: int, count: int, groups: int) -> Chosen:
+        registers, spilled = self._flush(self.pending(cpu, groups), (EMPTY,) * count)
+        return tuple(map(partial(self._grouped, cpu), registers)), spilled
 
     def _grouped(self, cpu: int, register: ListRegister) -> ListRegister:
         """The group is not for a policy to choose: it says whether the guest takes an IRQ or a FIQ."""
@@ -183,6 +201,10 @@ class Vgic:
 
         completed_outside: GICH_HCR.EOICount. An EOI names the most urgent active interrupt, so those were it, in order.
         """
+        moved = completed_outside or any(latched or each.intid in SGIS for each, latched in self._flight[cpu])
+        self._untouched[cpu] = registers is self._chosen[cpu][1][0] and not moved
+        if self._untouched[cpu]:
+            return
         completed, listed = self._fold(registers)
         still = {irq.intid: irq for irq in listed}
         for interrupt, latched in self._flight[cpu]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from minivisor.hypervisor import list_registers
 from minivisor.hypervisor.hypervisor import Hypervisor
+from minivisor.hypervisor.reference import reference
+from minivisor.hypervisor.vtimer import vtimer as vtimer_part
 from minivisor.machine.board import Machine
 from minivisor.machine.state import WORD
+from minivisor.trace.kinds import Kind
 from tests.system.test_smp import add
 
 EN, LRENPIE, EOI_COUNT = 1, 4, 27  # GICH_HCR (IHI 0048B, 5.3.1)
@@ -29,3 +36,68 @@ def test_what_the_guest_completed_outside_the_list_registers_is_completed() -> N
     hypervisor.interrupts.leave(vcpu)
     assert words[WORD["gich_hcr"]] == EN and words[WORD["lr"]] == 0
     assert not vgic.busy(0)
+
+
+class Asked:
+    """A part that counts how often it is asked."""
+
+    def __init__(self, part: Callable[..., Any]) -> None:
+        self.part, self.times = part, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.times += 1
+        return self.part(*arguments)
+
+
+def test_a_guest_that_leaves_with_its_timer_masked_is_not_flushed_and_folded_each_time() -> None:
+    """As Linux does while it prints: many exits for each thing that happens. The trace says the same as if asked each time."""
+    flush, fold, vtimer = Asked(list_registers.flush), Asked(list_registers.fold), Asked(vtimer_part)
+    parts = {"flush": flush, "fold": fold, "vtimer": vtimer}
+    hypervisor = Hypervisor(Machine(), stages=lambda guest: reference(guest, **parts))
+    vcpu = add(hypervisor, 1, "persona").vcpus[0]
+    vgic, words, interrupts = vcpu.persona.vgic, hypervisor.core.words, hypervisor.interrupts
+    hypervisor._switch_to(vcpu)
+    vgic.enabled, words[WORD["gich_vmcr"]] = 1, 1
+    irq = vgic.interrupt(27, 0)
+    assert irq is not None
+    irq.enabled = True
+    words[WORD["cntv_ctl"]] = 1  # CNTV_CVAL_EL0 is 0: its time has come
+
+    def leave(times: int) -> tuple[int, int, int]:
+        for _ in range(times):
+            interrupts.enter(vcpu)
+            assert words[WORD["lr"]] >> 28 == 0b1001 and words[WORD["lr"]] & 0x3FF == 27  # HW, pending
+            interrupts.leave(vcpu)
+            assert words[WORD["lr"]] == 0 and irq.pending and not irq.active
+        return flush.times, fold.times, vtimer.times
+
+    assert leave(10) == (1, 0, 2)
+    assert len(hypervisor.trace.select(Kind.IRQ)) == 10, "listed each time"
+    irq.priority = 0x40
+    assert leave(10) == (2, 0, 2), "and now it is more urgent"
+    assert words[WORD["lr"]] == 0
+    interrupts.enter(vcpu)
+    assert words[WORD["lr"]] >> 23 & 0x1F == 0x40 >> 3
+    words[WORD["lr"]] = words[WORD["lr"]] & ~(3 << 28) | 2 << 28  # IAR
+    interrupts.leave(vcpu)
+    assert (flush.times, fold.times, irq.active) == (2, 1, True)
+    words[WORD["cntv_cval"]] = 1 << 60  # the guest has set its timer again, and completes it
+    interrupts.enter(vcpu)
+    words[WORD["lr"]] &= ~(3 << 28)
+    interrupts.leave(vcpu)
+    assert (flush.times, fold.times, vtimer.times) == (3, 2, 4)
+    assert not vgic.busy(0) and not irq.line
+
+
+def test_an_sgi_that_stays_listed_is_counted_once() -> None:
+    """What moves into a list register has to come back, each time."""
+    hypervisor = Hypervisor(Machine())
+    vcpu = add(hypervisor, 1, "persona").vcpus[0]
+    vgic, words = vcpu.persona.vgic, hypervisor.core.words
+    vgic.enabled, words[WORD["gich_vmcr"]] = 1, 1
+    vgic.send(3, 0, 1)
+    for _ in range(3):
+        hypervisor.interrupts.enter(vcpu)
+        assert words[WORD["lr"]] & 0x3FF == 3 and not vgic.signals(0), "it is there alone"
+        hypervisor.interrupts.leave(vcpu)
+        assert vgic.signals(0)
