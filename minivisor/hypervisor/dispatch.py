@@ -98,8 +98,7 @@ class Dispatch:
 
     def _note_call(self, vcpu: VirtualCpu, view: Vcpu, outcome: Outcome) -> None:
         """An SMCCC call: which function, with what, and what it returns in X0; 0 if it never does."""
-        x = view.x
-        result = outcome.writes.get("X0", 0)
+        x, result = view.x, outcome.writes.get("X0", 0)
         self.trace.psci(self.core.now, vcpu.index, x[0] & 0xFFFF_FFFF, x[1], x[2], x[3], result)
 
     def _watch_progress(self, vcpu: VirtualCpu, progress: int) -> None:

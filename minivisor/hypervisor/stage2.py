@@ -192,10 +192,5 @@ class Stage2:
 
 def _require_pages(ipa: int, size: int, pa: int = 0) -> None:
     if (ipa | size | pa) & PAGE - 1 or not 0 <= ipa <= ipa + size <= 1 << IPA_BITS or pa < 0 or size == 0:
-        raise Stage2Error(
-            fault(
-                "stage-2 mapping",
-                f"IPA {ipa:#x}, PA {pa:#x}, {size:#x} bytes",
-                f"multiples of 4 KiB inside a {IPA_BITS}-bit IPA space",
-            )
-        )
+        given, expected = f"IPA {ipa:#x}, PA {pa:#x}, {size:#x} bytes", f"multiples of 4 KiB inside a {IPA_BITS}-bit IPA space"
+        raise Stage2Error(fault("stage-2 mapping", given, expected))
