@@ -28,6 +28,7 @@ from minivisor.machine.memory import PhysicalMemory
 from minivisor.machine.run import AARCH32, CODE, ERROR, FIXED_POINT, HORIZON, IRQ, SYNC, inject, run
 from minivisor.machine.state import CORE, CP_NAMES, LIST_REGISTERS, REG_NAMES, WORD
 from minivisor.machine.system import system
+from minivisor.machine.watchpoints import TLBI_VAE1
 
 __all__ = ["AARCH32", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "Core"]
 
@@ -136,6 +137,7 @@ class Core(Invalidation):
         record.invalid_address_at = record.uc + np.uint64(where.invalid_address)
         record.native_mmu = self.mmu == "unicorn"
         record.scratch = self.keep(np.zeros(2, np.uint64))
+        record.tlbi = self.keep(np.array([*TLBI_VAE1, 0, 0, 0], np.uint32))  # and the operand, of 64 bits
 
     def _describe_registers(self) -> None:
         """Lay out the two batches: Unicorn's register numbers, and where in the record each value belongs."""
@@ -326,7 +328,7 @@ class Core(Invalidation):
             plain, coded = len(REG_NAMES), len(CP_NAMES)
             self._batch("reg_write_batch", plain + coded, 32)
             self._batch("reg_write_batch", 0, plain + coded)
-            self.words[WORD["regime_stale"]] = 1
+            self.words[WORD["regime_stale"]] = self.words[WORD["watch_stale"]] = 1
         if self.words[DIRTY_AT] & WRITE_REGIME:  # an MSR would have done this in the engine; a register write does not
             engine.flush_tlb(self.uc)
             self.words[DIRTY_AT] &= ~WRITE_REGIME

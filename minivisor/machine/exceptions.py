@@ -29,7 +29,7 @@ __all__ = ["EL1H_DAIF_MASKED", "VSE", "enter_el1", "exception_level", "superviso
 ZERO, ONE, THREE, EIGHT = np.uint64(0), np.uint64(1), np.uint64(3), np.uint64(8)
 SP_IN_GENERAL = np.uint64(31 * 8)  # bytes from X0
 EL1H_DAIF_MASKED = np.uint64(0x3C5)  # M = EL1h; D, A, I, F set (DDI 0487, C5.2.19)
-PC_ALIGNMENT = np.uint64(0x22)
+PC_ALIGNMENT, WATCHPOINT = np.uint64(0x22), np.uint64(0x34)
 STATUS_FLAGS = np.uint64(0xF000_0000)
 VSE, AMO, PSTATE_A = np.uint64(1 << 8), np.uint64(1 << 5), np.uint64(1 << 8)  # HCR_EL2, HCR_EL2, PSTATE
 SERROR, IDS, SERROR_OFFSET = np.uint64(0x2F), np.uint64(1 << 24), np.uint64(0x180)
@@ -67,11 +67,11 @@ def _take(core, pstate, syndrome, pc, vector):  # type: ignore[no-untyped-def]
 def enter_el1(core, exception_class, iss, far, pc):  # type: ignore[no-untyped-def]
     """Take a synchronous exception to EL1.
 
-    exception_class: as from a lower level; 0x20 and 0x24 become 0x21 and 0x25 when taken from EL1 itself. far: written for
-    aborts and a misaligned PC only. pc: the preferred return address.
+    exception_class: as from a lower level; 0x20, 0x24 and 0x34 become 0x21, 0x25 and 0x35 when taken from EL1 itself. far:
+    written for these and a misaligned PC only. pc: the preferred return address.
     """
     pstate = read_one(core, REG.PSTATE)
-    abort = exception_class == np.uint64(0x20) or exception_class == np.uint64(0x24)
+    abort = exception_class == np.uint64(0x20) or exception_class == np.uint64(0x24) or exception_class == WATCHPOINT
     if abort or exception_class == PC_ALIGNMENT:
         write_one(core, REG.FAR_EL1, far)
     if abort and exception_level(pstate) == ONE:

@@ -22,6 +22,7 @@ from minivisor.machine.syndrome import is_unprivileged
 from minivisor.machine.timer import read_timer, stop_soon, write_timer
 from minivisor.machine.tlb import MISS, insert, lookup
 from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, translate, untagged
+from minivisor.machine.watchpoints import WATCHED, is_closed
 
 __all__ = [
     "asid_of",
@@ -230,6 +231,12 @@ def fill(core, va, access, result):  # type: ignore[no-untyped-def]
     leaf = core.tlb_leaf[slot]
     permissions = (leaf >> (EL0_SHIFT if el0 else ZERO)) & (leaf >> S2_SHIFT) & np.uint64(7)
     permissions &= ~WRITE if kind == FETCH else ~FETCH
+    if core.watching != ZERO:
+        if kind == FETCH:
+            permissions &= FETCH  # not for loads, which must come here
+        elif is_closed(core, va):
+            note_fault(core, va, kind, WATCHED, ONE, ZERO, ZERO)
+            return np.uint32(0)
     pa = _output(core, slot, va) & ~PAGE_OFFSET
     if kind == FETCH:
         note_fetch(core, pa)
@@ -314,7 +321,7 @@ def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
     """uc_cb_insn_sys_t for MSR: timers are ours; after SCTLR, TCR or a TTBR (CRn 1, 2) the regime is read again.
 
     VBAR_EL1 (3, 0, 12, 0, 0) loses its RES0 bits, which Unicorn keeps and takes virtual interrupts to. MDSCR_EL1
-    (2, 0, 0, 2, 2) may begin a software step.
+    (2, 0, 0, 2, 2) may begin a software step, and that or DBGWVR<n>_EL1, DBGWCR<n>_EL1 (2, 0, 0, n, 6 and 7) arm a watchpoint.
     """
     crn, op0, op1 = load32(encoding), load32(encoding + EIGHT), load32(encoding + np.uint64(12))
     core = core_at(user)
@@ -322,8 +329,8 @@ def write_system(uc, register, encoding, user):  # type: ignore[no-untyped-def]
         core.regime_stale = ONE
         return np.uint32(0)
     crm, op2 = load32(encoding + FOUR), load32(encoding + np.uint64(16))
-    if op0 == TWO and op1 | crn == ZERO and crm == TWO and op2 == TWO:
-        core.stepping = ONE  # the run loop looks whether it is
+    if op0 == TWO and op1 | crn == ZERO and ((crm == TWO and op2 == TWO) or op2 >= np.uint64(6)):
+        core.stepping, core.watch_stale = ONE, ONE  # the run loop looks whether it is
         stop_soon(core)
         return np.uint32(0)
     if crn == np.uint64(12) and op0 == THREE and op1 | crm | op2 == ZERO:

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from minivisor.machine.access import access
 from minivisor.machine.exceptions import EL1H_DAIF_MASKED, VSE, enter_el1, exception_level, take_virtual_serror
 from minivisor.machine.gicv import maintenance, present
-from minivisor.machine.hooks import peek
+from minivisor.machine.hooks import flush_engine_tlb, peek
 from minivisor.machine.hot import call, hot, load32, load64
 from minivisor.machine.icv import DONE, TRAPPED, access_icv, trapped_iss
 from minivisor.machine.registers import CP, REG, change, look, read_cp, read_general, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
-from minivisor.machine.syndrome import DESCRIPTION, access_syndrome, esr, writes_back
+from minivisor.machine.syndrome import DESCRIPTION, access_syndrome, esr, is_unprivileged, writes_back
 from minivisor.machine.system import ATTEND_FAULT
 from minivisor.machine.timer import catch_up, host_now, line_mask, next_expiry, now
 from minivisor.machine.walk import FETCH, WRITE
+from minivisor.machine.watchpoints import TDE, WATCHED, match, read_watchpoints, shut, step_open
 
 __all__ = ["AARCH32", "CODE", "ERROR", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "inject", "run"]
 
@@ -33,7 +35,7 @@ UC_ERR_EXCEPTION = np.uint64(21)
 UC_ERR_READ_UNMAPPED, UC_ERR_WRITE_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(7), np.uint64(8)
 UNDEFINED, PREFETCH_ABORT, DATA_ABORT = (np.uint64(n) for n in (1, 3, 4))  # QEMU's EXCP_ numbers
 EC_SYSREG, EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = (np.uint64(ec) for ec in (0x18, 0x20, 0x22, 0x24))
-EC_HVC, EC_SOFTWARE_STEP = np.uint64(0x16), np.uint64(0x32)
+EC_HVC, EC_SOFTWARE_STEP, EC_WATCHPOINT = np.uint64(0x16), np.uint64(0x32), np.uint64(0x34)
 EXTERNAL_ABORT = np.uint64(0x10)
 S1PTW, WNR, CM, FNV = np.uint64(1 << 7), np.uint64(1 << 6), np.uint64(1 << 8), np.uint64(1 << 10)
 GENERAL_BYTES = np.uint64(34 * 8)
@@ -106,8 +108,28 @@ def _to_el2(core, syndrome, far, ipa):  # type: ignore[no-untyped-def]
 
 
 @hot
+def _watchpoint(core, pc):  # type: ignore[no-untyped-def]
+    """An access to a page with watched bytes: if they are its own, the exception; else it is done, with the pages open."""
+    word = peek(core, pc)
+    va, size, store = access(core, word, pc)
+    if size == ZERO:
+        va, size, store = load64(core.invalid_address_at), ONE, core.fault_kind == WRITE
+    hit, far = match(core, va, size, store, is_unprivileged(word))
+    iss = WATCHED | (WNR if store else ZERO)
+    if not hit:
+        core.open = ONE
+    elif core.cp[CP.MDCR_EL2].val & TDE != ZERO:
+        _to_el2(core, esr(EC_WATCHPOINT, iss), far, ZERO)
+    else:
+        enter_el1(core, EC_WATCHPOINT, iss, far, pc)
+
+
+@hot
 def _deliver_fault(core, pc):  # type: ignore[no-untyped-def]
     """A fault that our walk found: stage 1 goes to EL1, stage 2 to EL2."""
+    if core.fault_status == WATCHED:
+        _watchpoint(core, pc)
+        return
     fetch = core.fault_kind == FETCH
     far = pc if fetch else load64(core.invalid_address_at)
     iss = core.fault_status
@@ -206,6 +228,8 @@ def _settle(core, error):  # type: ignore[no-untyped-def]
         return
     pc = read_one(core, REG.PC)
     _account(core, error, pc)
+    if core.open != ZERO and shut(core):
+        flush_engine_tlb(core)
     if core.attention != ZERO and _attend(core):
         pass
     elif pc & THREE != ZERO:  # before any abort of the fetch; the engine itself would run what it finds there
@@ -275,6 +299,7 @@ def run(address):  # type: ignore[no-untyped-def]
     if core.resumed == ZERO:
         _forget_exclusive(core)
     core.resumed, core.stepping = ZERO, ONE  # EL2 may have loaded another MDSCR_EL1
+    core.open = ZERO  # it may have loaded another vCPU
     began, far = read_one(core, REG.PC), core.far
     while core.reason == NONE:
         if core.fixed_point != ZERO:  # of this vCPU: seen before anything else can take the core away from it, and once
@@ -291,7 +316,11 @@ def run(address):  # type: ignore[no-untyped-def]
         _virtual_serror(core)
         if core.stepping != ZERO:
             _software_step(core)
+        if core.watch_stale != ZERO and read_watchpoints(core):
+            flush_engine_tlb(core)
         present(core)
+        if core.open != ZERO:
+            step_open(core)
         error = _enter(core)
         catch_up(core)  # here alone: what EL2 took since it looked must not use up a short slice before it began
         _settle(core, error)

@@ -19,7 +19,7 @@ from tests.machine.test_timer import HANDLER, LOG, program
 
 
 def main() -> None:
-    """Exceptions, counter reads, TLBIs, an interrupt through the virtual interface, stops by a timer."""
+    """Exceptions, counter reads, TLBIs, an interrupt through the virtual interface, stops by a timer; beside watched bytes."""
     rig = Rig(sys.argv[1])
     lower, _ = rig.mmu_on()
     entry = rig.map(lower, 0x1_0000_0000, DATA | S1_RW, 3)
@@ -33,7 +33,8 @@ def main() -> None:
     words += [a64.STR(3, 2), a64.DSB, a64.LDR(4, 5), a64.sys("TLBI VAE1", 6), a64.DSB, a64.LDR(7, 5)]
     words += [a64.MSR_DAIFCLR(2), a64.NOP, a64.B(4), a64.HVC(1)]
     rig.start(words, X1=UNMAPPED, X2=entry, X3=DATA + 4096 | S1_RW | 3, X5=0x1_0000_0000, X6=0x1_0000_0000 >> 12)
-    for name, value in ((f"X{LOG}", DATA + 64), ("X9", GICV), ("X11", 0)):
+    watch = ("DBGWVR0_EL1", DATA + 0xFF8), ("DBGWCR0_EL1", 0x1FFF), ("MDSCR_EL1", 0xA000)  # bytes that nobody touches
+    for name, value in (*watch, (f"X{LOG}", DATA + 64), ("X9", GICV), ("X11", 0)):
         rig.core.write(name, value)
     rig.memory.write(DATA, 0xA)
     rig.memory.write(DATA + 4096, 0xB)

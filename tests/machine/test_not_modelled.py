@@ -102,7 +102,9 @@ def test_an_illegal_return_is_not_noticed(rig: Rig) -> None:
     assert rig.core.read("PSTATE") == EL1H | 1 << 20
 
 
-def test_watchpoints_never_fire(rig: Rig) -> None:
+def test_unicorns_own_walk_has_no_watchpoints() -> None:
+    """Its registers are there; `machine/watchpoints.py` needs our TLB hook."""
+    rig = user_rig(Rig("unicorn"))
     rig.start(a64.LDR(0, 1), a64.HVC(1), pstate=EL1H & ~(1 << 9), X1=DATA, MDSCR_EL1=1 << 15 | 1 << 13)
     for name, value in (("DBGWVR0_EL1", DATA), ("DBGWCR0_EL1", 0xFF << 5 | 3 << 3 | 3 << 1 | 1)):
         rig.core.write(name, value)
@@ -110,12 +112,17 @@ def test_watchpoints_never_fire(rig: Rig) -> None:
 
 
 def test_a_closed_os_lock_stops_no_breakpoint(rig: Rig) -> None:
-    """OSLSR_EL1.OSLK reads as 1, and debug exceptions come all the same."""
+    """OSLSR_EL1.OSLK reads as 1, and debug exceptions come all the same; a watchpoint too, where there are any."""
     rig.start(a64.msr("OSLAR_EL1", 3), a64.ISB, a64.NOP, a64.NOP, a64.HVC(1), pstate=EL1H & ~(1 << 9), X3=1)
     for name, value in (("MDSCR_EL1", 1 << 15 | 1 << 13), ("DBGBVR0_EL1", CODE + 12), ("DBGBCR0_EL1", 0xF << 5 | 3 << 1 | 1)):
         rig.core.write(name, value)
     assert rig.vector() == 0x200
     assert rig.core.read("ESR_EL1") >> 26 == 0x31
+    rig.start(a64.msr("OSLAR_EL1", 3), a64.ISB, a64.LDR(0, 1), a64.SVC(1), pstate=EL1H & ~(1 << 9), X1=DATA, X3=1)
+    for name, value in (("DBGBCR0_EL1", 0), ("DBGWVR0_EL1", DATA), ("DBGWCR0_EL1", 0xFF << 5 | 3 << 3 | 3 << 1 | 1)):
+        rig.core.write(name, value)
+    assert rig.vector() == 0x200
+    assert rig.core.read("ESR_EL1") >> 26 == (0x35 if rig.mmu == "minivisor" else 0x15)
 
 
 def test_cache_maintenance_by_address_translates_nothing(rig: Rig) -> None:
