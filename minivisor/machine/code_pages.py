@@ -22,10 +22,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.hot import array_at, hot
-from minivisor.machine.state import STALE_PAGES
+from minivisor.machine.hot import array_at, entry, hot
+from minivisor.machine.state import STALE_PAGES, core_at
 
-__all__ = ["WINDOW", "in_window", "note_fetch", "page_changed"]
+__all__ = ["WINDOW", "in_window", "note_fetch", "page_changed", "written"]
 
 ZERO, ONE, SIX, TWELVE = np.uint64(0), np.uint64(1), np.uint64(6), np.uint64(12)
 BIT = np.uint64(63)
@@ -58,6 +58,12 @@ def page_changed(core, pa):  # type: ignore[no-untyped-def]
         core.stale_page[core.stale_count] = pa >> TWELVE << TWELVE
         core.stale_count += ONE
     return True
+
+
+@entry("void", "u64", "u64")
+def written(address, pa):  # type: ignore[no-untyped-def]
+    """`page_changed` for the core whose record is at this address."""
+    page_changed(core_at(address), pa)
 
 
 @hot

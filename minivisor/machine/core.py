@@ -21,7 +21,7 @@ from minivisor.errors import EngineError
 from minivisor.machine import breakpoints, engine, hot
 from minivisor.machine.exit_checks import drop_exit_checks
 from minivisor.machine.gicv import read_gicv, write_gicv
-from minivisor.machine.hooks import count_block, fill_tlb, never, peek, read_system, take, write_system
+from minivisor.machine.hooks import code_word, count_block, fill_tlb, never, read_system, take, write_system
 from minivisor.machine.invalidate import CODE_STALE_AT, STALE_COUNT_AT, Invalidation
 from minivisor.machine.live import live_context
 from minivisor.machine.memory import PhysicalMemory
@@ -104,7 +104,7 @@ class Core(Invalidation):
         self.state = np.zeros(1, CORE)
         self.record = self.state[0]
         self.words = memoryview(self.state).cast("B").cast("Q")  # type: ignore[arg-type]  # the same record, as integers
-        self._address = np.uint64(hot.share(self.state))
+        self._address = hot.share(self.state)
         self._keep: list[object] = []
         self._stale = False  # registers beyond the general ones must be read before they are seen
         self._attached: SystemRegisters | None = None
@@ -144,9 +144,9 @@ class Core(Invalidation):
         plain = [getattr(arm64, f"UC_ARM64_REG_{name}") for name in REG_NAMES]
         coded = [arm64.UC_ARM64_REG_CP_REG] * len(CP_NAMES)
         vectors = [arm64.UC_ARM64_REG_Q0 + n for n in range(32)]
-        reg_at = int(self._address) + int(CORE.fields["reg"][1])  # type: ignore[index]
-        cp_at = int(self._address) + int(CORE.fields["cp"][1])  # type: ignore[index]
-        v_at = int(self._address) + int(CORE.fields["v"][1])  # type: ignore[index]
+        reg_at = self._address + int(CORE.fields["reg"][1])  # type: ignore[index]
+        cp_at = self._address + int(CORE.fields["cp"][1])  # type: ignore[index]
+        v_at = self._address + int(CORE.fields["v"][1])  # type: ignore[index]
         cp_size = self.record.cp.dtype.itemsize
         where = [reg_at + 8 * n for n in range(len(plain))] + [cp_at + cp_size * n for n in range(len(coded))]
         self._vectors_at = len(where)
@@ -166,11 +166,11 @@ class Core(Invalidation):
         record.code_pages, record.code_words = hot.share(self._code_pages), self._code_pages.size
         engine.map_memory(self.uc, memory.base, memory.bytes)
         self._keep.append(breakpoints.map_rom(self.uc))
-        engine.map_device(self.uc, gicv_base, GICV_SIZE, read_gicv.address, write_gicv.address, int(self._address))
+        engine.map_device(self.uc, gicv_base, GICV_SIZE, read_gicv.address, write_gicv.address, self._address)
 
     def _add_hooks(self) -> None:
         """hooks: Unicorn's handles by what they are for; a diagnostic may put itself in their place (`table_log`)."""
-        user, self.hooks = int(self._address), dict[str, int]()
+        user, self.hooks = self._address, dict[str, int]()
         if self.mmu == "minivisor":
             self.hooks["fill_tlb"] = engine.add_hook(self.uc, const.UC_HOOK_TLB_FILL, fill_tlb.address, user)
             engine.spare_kernel_code(self.uc, never.address)
@@ -186,7 +186,7 @@ class Core(Invalidation):
     @property
     def address(self) -> int:
         """Of the record, for compiled code."""
-        return int(self._address)
+        return self._address
 
     def keep(self, array: np.ndarray) -> int:
         """Hold memory that the record points to for as long as the core is there. Returns its address."""
@@ -298,7 +298,7 @@ class Core(Invalidation):
     def code_at(self, va: int) -> int:
         """The instruction word at a virtual address of the loaded vCPU, 0 where there is none. It marks no TLB."""
         self._write_back()
-        return int(peek(self.record, np.uint64(va)))
+        return int(code_word(self._address, va))
 
     def _stack_level(self) -> int:
         """Which banked stack pointer SP is now."""
@@ -366,7 +366,7 @@ class Core(Invalidation):
     def inject(self, exception_class: int, iss: int, far: int = 0) -> None:
         """Enter EL1's vector with this syndrome; the loaded vCPU returns to where it is now. far: for aborts, bytes."""
         self._write_back()
-        inject(self._address, np.uint64(exception_class), np.uint64(iss), np.uint64(far))
+        inject(self._address, exception_class, iss, far)
         self._stale = True
 
     @property

@@ -20,7 +20,7 @@ from array import array
 from collections.abc import Callable, Iterable
 
 from minivisor.machine.core import Core
-from minivisor.machine.gicv import maintenance
+from minivisor.machine.gicv import misr
 from minivisor.machine.state import WORD
 
 __all__ = ["INTERFACES", "Gich", "Ich"]
@@ -61,7 +61,7 @@ class Ich(Gich):
 
     def __init__(self, core: Core, count: int) -> None:
         super().__init__(core, count)
-        self._record, self._count = core.record, count
+        self._core, self._count = core.address, count
         core.attach(self)
 
     def write_list_registers(self, words: Iterable[int]) -> None:
@@ -100,7 +100,7 @@ class Ich(Gich):
         return VTR | self._count - 1
 
     def _maintenance(self) -> int:
-        return int(maintenance(self._record))
+        return int(misr(self._core))
 
     def _completed(self) -> int:
         """One bit a list register: its EOI was asked for, and has come."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.hot import callback, hot
+from minivisor.machine.hot import callback, entry, hot
 from minivisor.machine.registers import CP, write_cp
 from minivisor.machine.state import core_at
 from minivisor.machine.timer import stop_soon
@@ -29,6 +29,7 @@ __all__ = [
     "group_priority",
     "highest",
     "maintenance",
+    "misr",
     "present",
     "read_gicv",
     "running_priority",
@@ -143,6 +144,12 @@ def maintenance(core):  # type: ignore[no-untyped-def]
     enabled = (core.gich_vmcr & ONE) << FOUR | (core.gich_vmcr & TWO) << np.uint64(5)  # at bits 4 and 6
     misr |= hcr & (enabled | (enabled ^ np.uint64(0x50)) << ONE)
     return misr if hcr & ONE != ZERO else ZERO
+
+
+@entry("u64", "u64")
+def misr(address):  # type: ignore[no-untyped-def]
+    """`maintenance` for the core whose record is at this address."""
+    return maintenance(core_at(address))
 
 
 @hot

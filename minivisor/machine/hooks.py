@@ -15,7 +15,7 @@ import numpy as np
 
 from minivisor.machine.code_pages import WINDOW, in_window, note_fetch
 from minivisor.machine.exceptions import exception_level, supervisor_call
-from minivisor.machine.hot import call, callback, hot, load32, load64, store64
+from minivisor.machine.hot import call, callback, entry, hot, load32, load64, store64
 from minivisor.machine.registers import CP, REG, read_cp, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import is_unprivileged
@@ -27,6 +27,7 @@ from minivisor.machine.watchpoints import WATCHED, is_closed
 __all__ = [
     "asid_of",
     "begin_block",
+    "code_word",
     "count_block",
     "fill",
     "fill_tlb",
@@ -132,6 +133,12 @@ def peek(core, va):  # type: ignore[no-untyped-def]
     if status != ZERO or pa < core.ram_base or (pa - core.ram_base) >> THREE >= core.ram_words:
         return ZERO
     return load32(core.ram + (pa - core.ram_base))
+
+
+@entry("u64", "u64", "u64")
+def code_word(address, va):  # type: ignore[no-untyped-def]
+    """`peek` for the core whose record is at this address."""
+    return peek(core_at(address), va)
 
 
 @hot

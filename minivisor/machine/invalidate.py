@@ -12,10 +12,10 @@ import numpy as np
 from unicorn import Uc
 
 from minivisor.machine import engine
-from minivisor.machine.code_pages import WINDOW, page_changed
+from minivisor.machine.code_pages import WINDOW, written
 from minivisor.machine.memory import PhysicalMemory
 from minivisor.machine.state import WORD
-from minivisor.machine.tlb import evict_all, evict_asid, evict_ipa
+from minivisor.machine.tlb import forget_all, forget_ipa, forget_vmid
 
 __all__ = ["CODE_STALE_AT", "STALE_COUNT_AT", "Invalidation"]
 
@@ -37,25 +37,30 @@ class Invalidation:
 
     # ── TLB ──
 
+    @property
+    def address(self) -> int:
+        """Of the record, for compiled code."""
+        raise NotImplementedError
+
     def load_vmid(self, vmid: int) -> None:
         """Entries of this VMID are the ones in reach from now on (VTTBR_EL2.VMID, eight bits)."""
         self.words[WORD["vmid"]] = vmid
 
     def tlbi_ipa(self, ipa: int) -> None:
         """TLBI IPAS2E1 and the VMALLE1 that must follow it, for the loaded VMID."""
-        evict_ipa(self.record, np.uint64(ipa))
+        forget_ipa(self.address, ipa)
         engine.flush_tlb(self.uc)
 
     def tlbi_vmid(self, vmid: int) -> None:
         """TLBI VMALLS12E1 for a VMID."""
         loaded, self.record.vmid = self.record.vmid, np.uint64(vmid)
-        evict_asid(self.record, np.uint64(0), np.uint64(1))
+        forget_vmid(self.address)
         self.record.vmid = loaded
         engine.flush_tlb(self.uc)
 
     def tlbi_all(self) -> None:
         """TLBI ALLE1."""
-        evict_all(self.record)
+        forget_all(self.address)
         engine.flush_tlb(self.uc)
 
     def code_changed(self) -> None:
@@ -77,7 +82,7 @@ class Invalidation:
         first, last = (pa - self.memory.base) // PAGE, (pa + size - 1 - self.memory.base) // PAGE
         for page in range(first, last + 1):
             if self._code_bits[page >> 6] >> (page & 63) & 1:
-                page_changed(self.record, np.uint64(self.memory.base + page * PAGE))
+                written(self.address, self.memory.base + page * PAGE)
 
     def _drop_stale_code(self) -> None:
         """What the guest said it changed (`code_pages`), or a device wrote: those pages, or everything."""

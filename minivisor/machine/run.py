@@ -16,7 +16,7 @@ from minivisor.machine.access import access
 from minivisor.machine.exceptions import EL1H_DAIF_MASKED, VSE, enter_el1, exception_level, take_virtual_serror
 from minivisor.machine.gicv import maintenance, present
 from minivisor.machine.hooks import flush_engine_tlb, peek
-from minivisor.machine.hot import call, hot, load32, load64
+from minivisor.machine.hot import call, entry, hot, load32, load64
 from minivisor.machine.icv import DONE, TRAPPED, access_icv, trapped_iss
 from minivisor.machine.registers import CP, REG, change, look, read_cp, read_general, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
@@ -290,7 +290,7 @@ def _note_progress(core, began, far):  # type: ignore[no-untyped-def]
         core.progress += ONE
 
 
-@hot
+@entry("u64", "u64")
 def run(address):  # type: ignore[no-untyped-def]
     """Run the loaded vCPU until EL2 is needed. address: of the core record. Returns the reason."""
     core = core_at(address)
@@ -332,7 +332,7 @@ def run(address):  # type: ignore[no-untyped-def]
     return core.reason
 
 
-@hot
+@entry("void", "u64", "u64", "u64", "u64")
 def inject(address, exception_class, iss, far):  # type: ignore[no-untyped-def]
     """Give the loaded vCPU a synchronous exception at its preferred return address, as EL2 does by writing its registers."""
     core = core_at(address)

@@ -24,7 +24,7 @@ import numpy as np
 from minivisor.arch.descriptors import describe
 from minivisor.arch.esr import FSC_NAMES
 from minivisor.errors import MinivisorError
-from minivisor.machine.hot import hot, span
+from minivisor.machine.hot import array_at, entry, hot, share, span
 from minivisor.machine.walk import FETCH, NOTE_WORDS, READ, WRITE, translate
 from minivisor.trace.kinds import Kind, WalkAccess
 from minivisor.trace.row import ROW
@@ -40,9 +40,10 @@ ACCESSES = {"r": WalkAccess.READ, "w": WalkAccess.WRITE, "x": WalkAccess.FETCH}
 MOST_STEPS = 24  # four levels of stage 1, each after four of stage 2, and four more for the address itself
 FSC_MASK = np.uint64(0x3F)
 NOTE_INTS = int(NOTE_WORDS)
+NOTED = np.uint64((1 + MOST_STEPS) * NOTE_INTS)
 TABLE, LEAF = "the next table", "the address"
 GOES_ON, FOUND, FAILED = (np.uint64(n) for n in range(3))  # what came of a step: TABLE, LEAF, the fault in words
-ZERO, ONE, TWO = (np.uint64(n) for n in range(3))
+ZERO, ONE, TWO, FOUR = (np.uint64(n) for n in (0, 1, 2, 4))
 ROW_INTS, WHY = ROW.size // 8, 8  # words of a trace's row, and which of them is `argument`
 ROW_WORDS = np.uint64(ROW_INTS)
 WALK, STEP = np.uint64(Kind.WALK), np.uint64(Kind.STEP)
@@ -152,10 +153,10 @@ def explain(
     """
     if kind not in KINDS or el not in (0, 1):
         raise MinivisorError(f'walk: kind {kind!r} at EL{el}; "r", "w" or "x" at 0 or 1 were expected')
-    notes, whys = np.zeros((1 + MOST_STEPS) * NOTE_INTS, np.uint64), np.zeros(MOST_STEPS, np.uint64)
-    access = np.uint64(va), KINDS[kind][0], np.uint64(el == 0)
-    found = _noted(span(memory), np.uint64(base), *access, _steering(registers or {}), notes, whys)
-    pa, _leaf, ipa, status, stage, s1ptw = map(int, found)
+    head, notes, whys, found = np.array([va], np.uint64), *_scratch()
+    arrays = head, _steering(registers or {}), notes, whys, found
+    note_walk(*map(int, span(memory)), base, int(KINDS[kind][0]), el == 0, *map(share, arrays))
+    pa, _leaf, ipa, status, stage, s1ptw = found.tolist()
     fault = Fault(status & int(FSC_MASK), stage, bool(s1ptw), ipa if stage == 2 else None) if status else None
     reasons = (TABLE, LEAF, str(fault))
     rows = notes.reshape(-1, NOTE_INTS)[1 : 1 + int(notes[0])].tolist()
@@ -168,10 +169,12 @@ def record(
 ) -> None:
     """The same as `explain(…).record(trace, time, vcpu)`, several times cheaper."""
     rows = np.empty((1 + MOST_STEPS) * ROW_INTS, "<u8")
-    head = np.array((time, vcpu, ACCESSES[kind], va), np.uint64)
-    count, status, stage, s1ptw = map(
-        int, _rows(span(memory), np.uint64(base), head, KINDS[kind][0], np.uint64(el == 0), _steering(registers), rows)
-    )
+    head, notes, whys, found = np.array((va, time, vcpu, ACCESSES[kind]), np.uint64), *_scratch()
+    arrays = head, _steering(registers), notes, whys, found, rows
+    addresses = list(map(share, arrays))
+    note_walk(*map(int, span(memory)), base, int(KINDS[kind][0]), el == 0, *addresses[:-1])
+    walk_rows(el, addresses[0], *addresses[2:])
+    count, (status, stage, s1ptw) = int(notes[0]), found[3:].tolist()
     table = rows[: (1 + count) * ROW_INTS].reshape(-1, ROW_INTS)
     whys = table[1:, WHY].tolist()
     numbers = dict.fromkeys(whys, 0)  # in the order of their first appearance, as `Walk.record` names them
@@ -182,21 +185,27 @@ def record(
     trace.extend(table.tobytes())
 
 
+def _scratch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """notes: see `walk.translate`. whys: what came of each step. found: what `translate` returned."""
+    return np.zeros((1 + MOST_STEPS) * NOTE_INTS, np.uint64), np.zeros(MOST_STEPS, np.uint64), np.zeros(6, np.uint64)
+
+
 def _steering(registers: Mapping[str, int]) -> np.ndarray:
     """uint64[7], in the order of REGISTERS."""
     return np.array([registers.get(name, 0) for name in REGISTERS], np.uint64)
 
 
-@hot
-def _noted(memory, base, va, kind, el0, steering, notes, whys):  # type: ignore[no-untyped-def]
-    """`translate`, with notes, and what came of each step in `whys`. steering: see `_steering`. Returns what that does."""
-    found = translate(
-        memory, base, va, kind, el0, steering[0], steering[1], steering[2], steering[3], steering[4], steering[5],
-        steering[6] & ONE, notes,
+@entry("void", *["u64"] * 10)
+def note_walk(ram, words, base, kind, el0, head, steering, notes, whys, found):  # type: ignore[no-untyped-def]
+    """`translate`, with notes, and what came of each step. ram, words: see `hot.span`; the last five are arrays."""
+    steer, noted = array_at(steering, np.uint64(len(REGISTERS))), array_at(notes, NOTED)
+    pa, leaf, ipa, status, stage, s1ptw = translate(
+        (ram, words), base, array_at(head, ONE)[0], kind, el0, steer[0], steer[1], steer[2], steer[3], steer[4], steer[5],
+        steer[6] & ONE, noted,
     )  # fmt: skip
-    _pa, _leaf, ipa, status, stage, s1ptw = found
-    _judge(notes, whys, ipa, status, stage, s1ptw)
-    return found
+    _judge(noted, array_at(whys, np.uint64(MOST_STEPS)), ipa, status, stage, s1ptw)
+    what = array_at(found, np.uint64(6))
+    what[0], what[1], what[2], what[3], what[4], what[5] = pa, leaf, ipa, status, stage, s1ptw
 
 
 @hot
@@ -220,27 +229,26 @@ def _judge(notes, whys, ipa, status, stage, s1ptw):  # type: ignore[no-untyped-d
             whys[count - ONE] = FAILED
 
 
-@hot
-def _rows(memory, base, head, kind, el0, steering, rows):  # type: ignore[no-untyped-def]
-    """A walk as rows of a trace (`trace.row`), WALK and then STEPs, whose texts are still GOES_ON, FOUND or FAILED.
+@entry("void", *["u64"] * 6)
+def walk_rows(el, head, notes, whys, found, rows):  # type: ignore[no-untyped-def]
+    """What `note_walk` left as rows of a trace (`trace.row`), WALK and then STEPs, whose texts are GOES_ON, FOUND or FAILED.
 
-    head: time, vCPU, access, VA. rows: uint64, room for MOST_STEPS and one. Returns (steps, status, stage, s1ptw).
+    head: VA, time, vCPU, access. rows: room for MOST_STEPS and one.
     """
-    notes, whys = np.zeros((ONE + np.uint64(MOST_STEPS)) * NOTE_WORDS, np.uint64), np.zeros(MOST_STEPS, np.uint64)
-    pa, _leaf, ipa, status, stage, s1ptw = _noted(memory, base, head[3], kind, el0, steering, notes, whys)
-    rows[:] = ZERO
-    for number in range(notes[0] + ONE):
+    about, noted, why = array_at(head, FOUR), array_at(notes, NOTED), array_at(whys, np.uint64(MOST_STEPS))
+    what, words = array_at(found, np.uint64(6)), array_at(rows, (ONE + np.uint64(MOST_STEPS)) * ROW_WORDS)
+    words[:] = ZERO
+    for number in range(noted[0] + ONE):
         at, note = ROW_WORDS * np.uint64(number), NOTE_WORDS * np.uint64(number)
-        rows[at] = head[0]
-        about, words = notes[note : note + NOTE_WORDS], rows[at : at + ROW_WORDS]
+        words[at] = about[1]
+        step, row = noted[note : note + NOTE_WORDS], words[at : at + ROW_WORDS]
         if number == 0:
-            words[1] = _head(WALK, head[1], ONE - el0, head[2], status & FSC_MASK)
-            words[5], words[6], words[7], words[8] = head[3], ipa, pa, notes[0]
+            row[1] = _head(WALK, about[2], el, about[3], what[3] & FSC_MASK)
+            row[5], row[6], row[7], row[8] = about[0], what[2], what[0], noted[0]
         else:
-            words[1] = _head(STEP, head[1], about[0], about[1], about[3])
-            table = about[4] - (about[3] << np.uint64(3))
-            words[5], words[6], words[7], words[8] = about[5], table, about[7] * about[6], whys[np.uint64(number) - ONE]
-    return notes[0], status, stage, s1ptw
+            row[1] = _head(STEP, about[2], step[0], step[1], step[3])
+            table = step[4] - (step[3] << np.uint64(3))
+            row[5], row[6], row[7], row[8] = step[5], table, step[7] * step[6], why[np.uint64(number) - ONE]
 
 
 @hot

@@ -25,7 +25,7 @@ from unicorn import arm64_const as arm64
 from unicorn import unicorn_const as const
 
 from minivisor.errors import EngineError
-from minivisor.machine import engine, hot
+from minivisor.machine import engine
 from minivisor.machine.core import Core
 from minivisor.machine.hooks import (
     asid_of,
@@ -35,7 +35,7 @@ from minivisor.machine.hooks import (
     refresh_regime,
     regime,
 )
-from minivisor.machine.hot import array_at, callback, load32, load64, share
+from minivisor.machine.hot import array_at, callback, entry, hot, load32, load64, share
 from minivisor.machine.registers import CP, REG, read_cp, read_one
 from minivisor.machine.state import core_at
 from minivisor.machine.system import invalidates, system_instruction
@@ -161,9 +161,9 @@ class TableLog:
         self._notes, self._control = np.zeros(NOTES, np.uint64), np.zeros(CONTROL, np.uint64)
         self._owing, self._tables = np.zeros(VCPUS, np.uint64), np.zeros(2 * VCPUS, np.uint64)
         arrays = self._rows, self._seen, self._notes, self._owing, self._tables
-        core_at, rows, seen, notes, owing, tables = int(core._address), *map(share, arrays)
+        core_at, rows, seen, notes, owing, tables = core.address, *map(share, arrays)
         self._control[:OWNER] = core_at, rows, 0, 0, seen, self._seen.size, 1, notes, owing, 0, tables
-        user = share(self._control)
+        self._address = user = share(self._control)
         engine.replace_hook(core.uc, core.hooks["fill_tlb"], const.UC_HOOK_TLB_FILL, fill_and_log.address, user)
         instruction = arm64.UC_ARM64_INS_SYS
         engine.replace_hook(core.uc, core.hooks["system"], const.UC_HOOK_INSN, system_and_log.address, user, instruction)
@@ -179,7 +179,7 @@ class TableLog:
 
     def events(self) -> list[Event]:
         """Everything so far, in order."""
-        _left_block(self._control, self._core.record)
+        finish_block(self._address)
         rows = self._rows[: int(self._control[COUNT]) * ROW].reshape(-1, ROW).tolist()
         return [_event(*row) for row in rows]
 
@@ -206,7 +206,7 @@ def _event(kind_of: int, vmid: int, a: int, b: int, c: int, d: int, e: int, f: i
 # ── the hooks ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@hot.hot
+@hot
 def _append(control, kind, vmid, a, b, c, d, e, f):  # type: ignore[no-untyped-def]
     at = control[COUNT]
     if at >= np.uint64(CAPACITY):
@@ -220,7 +220,7 @@ def _append(control, kind, vmid, a, b, c, d, e, f):  # type: ignore[no-untyped-d
     control[COUNT] = at + ONE
 
 
-@hot.hot
+@hot
 def _announce(control, core, va):  # type: ignore[no-untyped-def]
     """Walk once more, for the notes: every stage-1 table on the way that is not known in this generation."""
     notes, seen = array_at(control[NOTES_AT], np.uint64(NOTES)), array_at(control[SEEN_AT], control[PAGES])
@@ -245,19 +245,19 @@ def _announce(control, core, va):  # type: ignore[no-untyped-def]
 # ── barriers and users ──
 
 
-@hot.hot
+@hot
 def _vcpu(core):  # type: ignore[no-untyped-def]
     return (core.vmid & np.uint64(0xFF)) << THREE | (read_cp(core, CP.VMPIDR_EL2) & SEVEN)
 
 
-@hot.hot
+@hot
 def _roots(core):  # type: ignore[no-untyped-def]
     """TTBR0_EL1.BADDR with the ASID above it, and TTBR1_EL1.BADDR."""
     refresh_regime(core)
     return core.reg[REG.TTBR0_EL1] & BADDR | asid_of(core) << np.uint64(48), core.reg[REG.TTBR1_EL1] & BADDR
 
 
-@hot.hot
+@hot
 def _read_ahead(control, core, vcpu, start, end):  # type: ignore[no-untyped-def]
     """Note the barriers in a piece of straight code; a word that cannot be read may be one."""
     control[OWNER], control[START], control[END], control[AHEAD] = vcpu, start, end, ZERO
@@ -272,7 +272,7 @@ def _read_ahead(control, core, vcpu, start, end):  # type: ignore[no-untyped-def
             control[AHEAD] += ONE
 
 
-@hot.hot
+@hot
 def _executed(control, limit):  # type: ignore[no-untyped-def]
     """The code read ahead was executed up to this PC: its barriers are noted. One for all accesses is what is owed."""
     vcpu, owing = control[OWNER], array_at(control[OWING_AT], np.uint64(VCPUS))
@@ -287,7 +287,7 @@ def _executed(control, limit):  # type: ignore[no-untyped-def]
     control[AHEAD] = ZERO
 
 
-@hot.hot
+@hot
 def _left_block(control, core):  # type: ignore[no-untyped-def]
     """The block is over; where the engine stopped in the middle of it, up to there."""
     if control[AHEAD] != ZERO:
@@ -295,7 +295,14 @@ def _left_block(control, core):  # type: ignore[no-untyped-def]
         _executed(control, core.block_pc if stopped else control[END])
 
 
-@hot.hot
+@entry("void", "u64")
+def finish_block(user):  # type: ignore[no-untyped-def]
+    """Before Python reads the log: what is over is in it."""
+    control = array_at(user, np.uint64(CONTROL))
+    _left_block(control, core_at(control[CORE_AT]))
+
+
+@hot
 def _append_owing(control, core, kind, pc, a, b, c, d):  # type: ignore[no-untyped-def]
     """A store or a TLBI at this PC: whoever executed it owes a DSB from now on."""
     if control[AHEAD] != ZERO:
@@ -309,7 +316,7 @@ def _append_owing(control, core, kind, pc, a, b, c, d):  # type: ignore[no-untyp
     _read_ahead(control, core, vcpu, pc + FOUR, max(pc + FOUR, core.block_pc + (core.block_insns << TWO)))
 
 
-@hot.hot
+@hot
 def _note_use(control, core):  # type: ignore[no-untyped-def]
     """Which tables this vCPU walks, when they are others than before."""
     vcpu, tables = _vcpu(core), array_at(control[TABLES_AT], np.uint64(2 * VCPUS))

@@ -24,10 +24,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivisor.machine.hot import hot
-from minivisor.machine.state import TLB_SETS, TLB_WAYS
+from minivisor.machine.hot import entry, hot
+from minivisor.machine.state import TLB_SETS, TLB_WAYS, core_at
 
-__all__ = ["BEYOND", "MISS", "NOTHING", "PAGES", "evict_all", "evict_asid", "evict_ipa", "evict_va", "insert", "lookup"]
+__all__ = [
+    "BEYOND",
+    "MISS",
+    "NOTHING",
+    "PAGES",
+    "evict_all",
+    "evict_asid",
+    "evict_ipa",
+    "evict_va",
+    "forget_all",
+    "forget_ipa",
+    "forget_vmid",
+    "insert",
+    "lookup",
+]
 
 ZERO, ONE = np.uint64(0), np.uint64(1)
 NOTHING, PAGES, BEYOND = np.uint64(0), np.uint64(1), np.uint64(2)
@@ -194,3 +208,24 @@ def evict_ipa(core, ipa):  # type: ignore[no-untyped-def]
         block = np.uint64(39) - np.uint64(9) * ((core.tlb_leaf[slot] >> np.uint64(26)) & np.uint64(3))
         if core.tlb_ipa[slot] >> block == ipa >> block:
             core.tlb_context[slot] = ZERO
+
+
+# ── for EL2's software, by the address of the core's record ──
+
+
+@entry("void", "u64")
+def forget_all(address):  # type: ignore[no-untyped-def]
+    """`evict_all`."""
+    evict_all(core_at(address))
+
+
+@entry("void", "u64")
+def forget_vmid(address):  # type: ignore[no-untyped-def]
+    """TLBI VMALLS12E1 for the VMID that is loaded."""
+    evict_asid(core_at(address), ZERO, ONE)
+
+
+@entry("void", "u64", "u64")
+def forget_ipa(address, ipa):  # type: ignore[no-untyped-def]
+    """`evict_ipa`."""
+    evict_ipa(core_at(address), ipa)

@@ -29,7 +29,7 @@ import numpy as np
 from unicorn import unicorn_const as const
 
 from minivisor.machine import engine
-from minivisor.machine.hot import call, callback, hot, load64
+from minivisor.machine.hot import call, callback, entry, hot, load64
 from minivisor.machine.state import WORD, core_at
 from minivisor.machine.timer import host_now, now
 
@@ -75,7 +75,7 @@ def _look(core):  # type: ignore[no-untyped-def]
             return pause
 
 
-@hot
+@entry("void", "u64", "u64", "u64")
 def watch(address, generation, wait):  # type: ignore[no-untyped-def]
     """What the thread does, until the core's watcher is another. wait(lock, µs, 0): sleep, or until it is released."""
     core = core_at(address)
@@ -112,12 +112,11 @@ class Watch:
 
     def __init__(self, core: Core) -> None:
         self._core, self._thread = core, threading.Thread()
-        self._wait = np.uint64(ctypes.cast(ctypes.pythonapi.PyThread_acquire_lock_timed, ctypes.c_void_p).value or 0)
+        self._wait = ctypes.cast(ctypes.pythonapi.PyThread_acquire_lock_timed, ctypes.c_void_p).value or 0
         core.words[WORD["wake"]] = ctypes.cast(ctypes.pythonapi.PyThread_release_lock, ctypes.c_void_p).value or 0
-        self._watch(0xFFFF_FFFF)  # of no watcher: it ends at once, and is compiled
 
     def _watch(self, generation: int) -> None:
-        watch(np.uint64(self._core.address), np.uint64(generation), self._wait)
+        watch(self._core.address, generation, self._wait)
 
     def __enter__(self) -> None:
         words, generation = self._core.words, next(_generations)
