@@ -156,7 +156,6 @@ class Dispatch:
         self.hypervisor.put_away()
         self.trace.stop(self.core.now, vcpu.index, StopReason.RESET, "SYSTEM_RESET", self.core.retired)
         self.hypervisor.start(vcpu.persona)
-        self.hypervisor.preempt = True  # ready again, but not in the core: it must be switched to like any other
 
     def _stop_for(self, vcpu: VirtualCpu, _exit: Exit, outcome: Outcome) -> None:
         self.hypervisor.stop(vcpu, StopReason.HANDLER, outcome.reason or "a handler stopped it")

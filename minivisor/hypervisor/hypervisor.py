@@ -157,6 +157,7 @@ class Hypervisor:
         """Power a persona on, or on again, whatever it is doing."""
         self._take_out(persona)
         persona.power_on(self.now)
+        self.preempt = True
         first = persona.vcpus[0]
         self.log(f"{persona.name}: {persona.settings.memory >> 20} MiB at PA {persona.pa:#x}, VMID {persona.vmid}, start")
         self.trace.start(self.now, first.index, persona.image.entry, first.state["X0"])
@@ -216,8 +217,8 @@ class Hypervisor:
         index, slice_ = choice
         if not (0 <= index < len(vcpus) and views[index].runnable and slice_ > 0):
             raise StageError(f"scheduler: next() chose vCPU {index} for {slice_} ns; a runnable one, above 0, was expected")
-        slice_ = vcpus[index].slice_within(slice_)
         ready, why = sum(view.runnable << view.index for view in views), str(getattr(self._scheduler, "why", ""))
+        slice_ = self.clock.slice(slice_, ready == 1 << index, vcpus[index].may_spin)
         self.trace.sched(self.now, index, slice_, ready, why=why)
         return vcpus[index], slice_
 
@@ -244,7 +245,7 @@ class Hypervisor:
         if vcpu is self._loaded:
             self.core.write("HCR_EL2", HCR_GUEST | HCR_VSE)
         elif vcpu.status == "waiting":
-            vcpu.status, vcpu.since = "ready", self.now
+            vcpu.status, vcpu.since, self.preempt = "ready", self.now, True
 
     def put_away(self) -> VirtualCpu | None:
         """Take the loaded vCPU out of the core; its slice is over."""

@@ -54,31 +54,28 @@ class _Account:
     weight: int = 1
 
 
-@dataclass(slots=True)
-class _Seen:
-    """A vCPU at the last look."""
-
-    consumed: int
-    since: int
-
-
 Who = TypeVar("Who", bound=Hashable)
 
 
 class _Queue(Generic[Who]):
     """Accounts among which time is shared by weight; who has none yet starts where the least advanced is."""
 
-    def __init__(self, credit: int) -> None:
-        self._credit, self._floor = credit, 0  # the least virtual runtime of those that run; never goes back
+    def __init__(self, credit: int, slack: int) -> None:
+        self._credit, self._slack = credit, slack
+        self._floor = 0  # the least virtual runtime of those that run, at most `slack` too little; never goes back
         self._accounts: dict[Who, _Account] = {}
 
-    def charge(self, who: Who, consumed: int, weight: int, woke: bool) -> None:
-        """What it has consumed since the last look, at the weight it had then; and welcome it back if it slept."""
+    def charge(self, who: Who, consumed: int, weight: int) -> None:
+        """What it has consumed since the last look, at the weight it had then: much, when nobody else was ready."""
         account = self._accounts.setdefault(who, _Account(self._floor, weight))
         account.virtual += consumed * SCALE // account.weight
         account.weight = weight
-        if woke:
-            account.virtual = max(account.virtual, self._floor - self._credit)
+        if consumed:
+            self._floor = max(self._floor, account.virtual - self._slack)
+
+    def welcome(self, who: Who) -> None:
+        """It slept. After all have been charged."""
+        self._accounts[who].virtual = max(self._accounts[who].virtual, self._floor - self._credit)
 
     def least(self, among: Iterable[Who]) -> Who:
         """Who is least advanced, the first of equals."""
@@ -92,19 +89,20 @@ class FairShare:
 
     def __init__(self, slice: int = SLICE, credit: int | None = None) -> None:
         self._slice, self.why = slice, ""
-        self._credit = (slice if credit is None else credit) * SCALE
-        self._personas: _Queue[Hashable] = _Queue(self._credit)
+        self._credit, self._slack = (slice if credit is None else credit) * SCALE, 2 * slice * SCALE
+        self._personas: _Queue[Hashable] = _Queue(self._credit, self._slack)
         self._inside: dict[Hashable, _Queue[int]] = {}
-        self._seen: dict[tuple[str, int], _Seen] = {}  # an index is another persona's when one has been removed
+        self._seen: dict[tuple[str, int], tuple[int, int]] = {}  # an index is another persona's when one has been removed
 
     def next(self, _now: int, vcpus: Sequence[Vcpu]) -> tuple[int, int] | None:
         """The least advanced runnable vCPU of the least advanced persona; the lower index of equals."""
         personas: dict[Hashable, list[Vcpu]] = {}
         for vcpu in vcpus:
             personas.setdefault(vcpu.persona or vcpu.index, []).append(vcpu)
-        for persona, members in personas.items():
-            self._account(persona, members)
-        self._seen = {(vcpu.persona, vcpu.index): _Seen(vcpu.consumed, vcpu.since) for vcpu in vcpus}
+        slept = [persona for persona, members in personas.items() if self._account(persona, members)]
+        for persona in slept:
+            self._personas.welcome(persona)
+        self._seen = {(vcpu.persona, vcpu.index): (vcpu.consumed, vcpu.since) for vcpu in vcpus}
         ready = {who: [each.index for each in members if each.runnable] for who, members in personas.items()}
         wanting = [who for who, members in ready.items() if members]
         if not wanting:
@@ -113,14 +111,16 @@ class FairShare:
         self.why = f"{persona} has advanced least for its weight" if len(wanting) > 1 else "no other persona is ready"
         return self._inside[persona].least(ready[persona]), self._slice
 
-    def _account(self, persona: Hashable, members: Sequence[Vcpu]) -> None:
-        """A persona slept if all of its vCPUs that are ready now have become so since the last look."""
-        queue = self._inside.setdefault(persona, _Queue(self._credit))
-        weight = max(members[0].weight, 1) if members[0].foreground else 1
-        consumed, woke = 0, True
+    def _account(self, persona: Hashable, members: Sequence[Vcpu]) -> bool:
+        """Charge it. Did it sleep: have all of its vCPUs that are ready now become so since the last look?"""
+        queue = self._inside.setdefault(persona, _Queue(self._credit, self._slack))
+        total, woken = 0, []
         for vcpu in members:
-            seen = self._seen.get((vcpu.persona, vcpu.index), _Seen(vcpu.consumed, vcpu.since))
-            queue.charge(vcpu.index, vcpu.consumed - seen.consumed, 1, vcpu.since != seen.since)
-            consumed += vcpu.consumed - seen.consumed
-            woke &= vcpu.since != seen.since or not vcpu.runnable
-        self._personas.charge(persona, consumed, weight, woke)
+            consumed, since = self._seen.get((vcpu.persona, vcpu.index), (vcpu.consumed, vcpu.since))
+            queue.charge(vcpu.index, vcpu.consumed - consumed, 1)
+            total += vcpu.consumed - consumed
+            woken += [vcpu.index] if vcpu.since != since else []
+        for index in woken:
+            queue.welcome(index)
+        self._personas.charge(persona, total, max(members[0].weight, 1) if members[0].foreground else 1)
+        return all(vcpu.index in woken for vcpu in members if vcpu.runnable)

@@ -19,7 +19,6 @@ SCTLR_EL1_RESET = 0x30D0_0800  # the RES1 bits of ARMv8.0 (DDI 0487, SCTLR_EL1):
 MIDR_CORTEX_A72 = 0x410F_D083
 MPIDR_RES1 = 1 << 31
 HCR_VSE = 1 << 8  # HCR_EL2.VSE: a virtual SError is pending
-SPIN = 20_000  # ns: how long a guest may spin for a vCPU that does not have the core
 NO_REGISTERS = (0,) * 31
 RESET_STATE: State = {"PSTATE": PSTATE_EL1H_MASKED, "SCTLR_EL1": SCTLR_EL1_RESET, "VPIDR_EL2": MIDR_CORTEX_A72}
 
@@ -75,11 +74,10 @@ class VirtualCpu:
         """Does its persona have other vCPUs?"""
         return len(self.persona.vcpus) > 1
 
-    def slice_within(self, slice_: int) -> int:
-        """How much of a slice in ns it gets. While another vCPU of its persona is ready, this one may be spinning for it, on a
-        lock or in WFE, which this core cannot trap; then turns are short."""
-        others = (vcpu for vcpu in self.persona.vcpus if vcpu is not self)
-        return min(slice_, SPIN) if any(vcpu.status == "ready" for vcpu in others) else slice_
+    @property
+    def may_spin(self) -> bool:
+        """Is another vCPU of its persona ready, for which it may spin, on a lock or in WFE, which this core cannot trap?"""
+        return any(vcpu.status == "ready" for vcpu in self.persona.vcpus if vcpu is not self)
 
     def view(self, foreground: bool = False) -> View:
         """What a scheduler sees of it: its index is among all vCPUs."""

@@ -21,6 +21,8 @@ __all__ = ["CLOCKS", "HostClock", "VirtualClock", "clock_named"]
 
 LOOK = 1_000_000  # ns of virtual time between two looks at the host's clock, where instructions are counted
 LONGEST_SLEEP = 0.05  # s, so that keys and a request to stop are seen
+SPIN = 20_000  # ns: how long a guest may spin for a vCPU that does not have the core
+ALONE = 20_000_000  # ns by the host's clock of a slice that nobody else waits for
 
 
 class VirtualClock:
@@ -40,6 +42,13 @@ class VirtualClock:
     def horizon(self, until: int) -> int:
         """How far the core may run before EL2 looks at the clock, in ns."""
         return until
+
+    def slice(self, asked: int, _alone: bool, may_spin: bool) -> int:
+        """How much of a slice a vCPU gets, in ns. may_spin: for one that does not have the core; then turns are short.
+
+        alone: nobody else is ready.
+        """
+        return min(asked, SPIN) if may_spin else asked
 
     def catch_up(self) -> None:
         """Bring virtual time up to date."""
@@ -75,6 +84,11 @@ class HostClock:
     def horizon(self, until: int) -> int:
         """How far the core may run before EL2 looks at the clock, in ns."""
         return until if self._watch else min(until, self._core.now + LOOK)
+
+    def slice(self, asked: int, alone: bool, _may_spin: bool) -> int:
+        """How much of a slice a vCPU gets, in ns. To end one takes the host several times SPIN, so no turn is shorter than
+        asked; who is alone goes on until somebody else is ready, which ends any slice."""
+        return max(asked, ALONE) if alone else asked
 
     def catch_up(self) -> None:
         """Bring virtual time up to the host's; a guest that ran ahead just waits."""

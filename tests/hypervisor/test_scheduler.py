@@ -138,6 +138,23 @@ def test_a_long_sleep_earns_no_long_turn():
     assert abs(first - second) <= 2 * MS
 
 
+@pytest.mark.parametrize("turn", [MS, 20 * MS, SECOND])
+@pytest.mark.parametrize("weight", [1, 3])
+def test_a_long_turn_alone_is_no_credit_for_who_slept_meanwhile(turn, weight):
+    """Whoever is alone may have had the core since the last look, however long ago that is."""
+    fair, consumed, turns = FairShare(MS), [0, 0], 0
+    views = lambda: [  # noqa: E731 - the sleeper comes first, so that nobody has been charged when it is looked at
+        Vcpu(0, "sleeper", runnable=bool(consumed[1]), consumed=consumed[0], since=consumed[1] and 1),
+        Vcpu(1, "alone", foreground=True, weight=weight, consumed=consumed[1]),
+    ]
+    assert fair.next(0, views()) == (1, MS)
+    consumed[1] += turn
+    while fair.next(0, views())[0] == 0:
+        consumed[0] += MS
+        turns += 1
+    assert 1 <= turns <= 4, "a slice of credit, two of slack, and its own"
+
+
 @pytest.mark.parametrize("credit", [0, 5, 20])
 def test_credit_is_how_far_a_sleeper_may_catch_up(credit):
     fair = FairShare(MS, credit * MS)

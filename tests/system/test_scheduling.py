@@ -11,7 +11,9 @@ from minivisor.hypervisor.hypervisor import Hypervisor
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.scheduler import FairShare, RoundRobin
 from minivisor.machine.board import Machine
+from minivisor.machine.clock import HostClock
 from minivisor.platform.image import Image
+from minivisor.trace.kinds import Kind
 from minivisor.trace.store import Trace
 from minivisor.trace.usage import Usage, usage
 from tests.conftest import CI
@@ -158,3 +160,56 @@ def test_longer_slices_make_others_wait_longer() -> None:
             add(hypervisor, 1, "bench", bootargs="mixed 99")
         waits.append(max(each.longest_wait for each in between(hypervisor, 0, 100 * MS)))
     assert waits[0] < 7 * MS < 15 * MS < waits[1]
+
+
+def on_a_host_that_stands_still() -> Hypervisor:
+    """Time is the host's, but nothing goes by there: what the guests do is all, and the same each time."""
+    hypervisor = Hypervisor(Machine())
+    hypervisor.clock = HostClock(hypervisor.core, monotonic=lambda: 0)
+    return hypervisor
+
+
+def slices(hypervisor: Hypervisor) -> list[tuple[int, int, int]]:
+    """(vCPU, ns, ready) of each choice."""
+    chosen = hypervisor.trace.select(Kind.SCHED)
+    return list(zip(chosen["vcpu"].tolist(), chosen["value"].tolist(), chosen["number"].tolist(), strict=True))
+
+
+def test_by_the_hosts_clock_who_is_alone_is_not_interrupted() -> None:
+    """In virtual time a slice is what it is: who looks at a run sees every decision."""
+    alone, virtual = on_a_host_that_stands_still(), Hypervisor(Machine())
+    for hypervisor in (alone, virtual):
+        loop(hypervisor, "compute")
+        hypervisor.run(60 * MS)
+    assert slices(alone) == [(0, 20 * MS, 1)] * 3
+    assert slices(virtual) == [(0, MS, 1)] * 60
+
+
+def test_by_the_hosts_clock_two_that_are_ready_take_turns_as_ever() -> None:
+    """Siblings too: to end a slice takes longer than a spin that it would cut short."""
+    for cpus in ((1, 1), (2,)):
+        hypervisor = on_a_host_that_stands_still()
+        for count in cpus:
+            loop(hypervisor, "compute", count)
+        first, second = between(hypervisor, 10 * MS, 60 * MS)
+        assert {choice[1:] for choice in slices(hypervisor) if choice[2] == 0b11} == {(MS, 0b11)}
+        assert (first.share, second.share) == (pytest.approx(0.5, abs=0.02), pytest.approx(0.5, abs=0.02))
+
+
+def test_by_the_hosts_clock_who_wakes_beside_one_that_is_alone_runs_at_once() -> None:
+    hypervisor = on_a_host_that_stands_still()
+    add(hypervisor, 1, "bench", bootargs="mixed 99", weight=3)
+    add(hypervisor, 1, "persona")
+    busy, sleeper = between(hypervisor, 50 * MS, 350 * MS)
+    assert any(slice_ == 20 * MS for _, slice_, _ in slices(hypervisor))
+    assert len(sleeper.latencies) >= 25 and sleeper.latency(0.99) < 100_000 and busy.share > 0.9
+
+
+def test_by_the_hosts_clock_who_is_switched_on_beside_one_that_is_alone_waits_for_no_slice() -> None:
+    hypervisor = on_a_host_that_stands_still()
+    loop(hypervisor, "compute")
+    hypervisor.run(5 * MS)
+    loop(hypervisor, "compute")
+    hypervisor.run(8 * MS)
+    assert slices(hypervisor)[:2] == [(0, 20 * MS, 1), (1, MS, 0b11)]
+    assert hypervisor.vcpus[1].consumed > 0

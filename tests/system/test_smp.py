@@ -21,8 +21,8 @@ from minivisor.hypervisor.list_registers import POLICIES
 from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.scheduler import RoundRobin
-from minivisor.hypervisor.vcpu import SPIN
 from minivisor.machine.board import Machine
+from minivisor.machine.clock import SPIN
 from minivisor.platform.image import load_image
 from minivisor.trace.records import Kind
 from tests.guest_kernels.virt import Virt
@@ -98,6 +98,7 @@ STORY = """
 import sys
 from minivisor.hypervisor.hypervisor import Hypervisor
 from minivisor.machine.board import Machine
+from minivisor.machine.clock import SPIN
 from tests.system.test_smp import add
 hypervisor = Hypervisor(Machine("a", sys.argv[1]))
 personas = [add(hypervisor, int(cpus)) for cpus in sys.argv[2:]]
