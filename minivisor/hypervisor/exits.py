@@ -65,9 +65,8 @@ def _ipa(far: int, hpfar: int) -> int:
 
 def _instruction_abort(esr: int, ec: int, iss: int, far: int, ipa: int) -> Exit:
     form = syndrome.InstructionAbort
-    return InstructionAbort(
-        esr, ec, iss, far=far, ipa=ipa, status=form.IFSC.decode(iss), s1ptw=bool(form.S1PTW.decode(iss))
-    )
+    status, s1ptw = form.IFSC.decode(iss), bool(form.S1PTW.decode(iss))
+    return InstructionAbort(esr, ec, iss, far=far, ipa=ipa, status=status, s1ptw=s1ptw)
 
 
 def _data_abort(esr: int, ec: int, iss: int, far: int, ipa: int) -> Exit:
@@ -90,14 +89,7 @@ def _data_abort(esr: int, ec: int, iss: int, far: int, ipa: int) -> Exit:
     )
 
 
-_OTHERS: dict[int, Callable[[int, int, int], Exit]] = {
-    EC.WFX: _wfx,
-    EC.HVC64: _hvc,
-    EC.SMC64: _smc,
-    EC.SYSREG: _sysreg,
-}
-
-_ABORTS: dict[int, Callable[[int, int, int, int, int], Exit]] = {
-    EC.IABT_LOWER: _instruction_abort,
-    EC.DABT_LOWER: _data_abort,
-}
+_OTHERS: dict[int, Callable[[int, int, int], Exit]]
+_OTHERS = {EC.WFX: _wfx, EC.HVC64: _hvc, EC.SMC64: _smc, EC.SYSREG: _sysreg}
+_ABORTS: dict[int, Callable[[int, int, int, int, int], Exit]]
+_ABORTS = {EC.IABT_LOWER: _instruction_abort, EC.DABT_LOWER: _data_abort}

@@ -8,6 +8,7 @@ from typing import Any
 from minivisor.hypervisor import list_registers
 from minivisor.hypervisor.hypervisor import Hypervisor
 from minivisor.hypervisor.reference import reference
+from minivisor.hypervisor.vcpu import VirtualCpu
 from minivisor.hypervisor.vtimer import vtimer as vtimer_part
 from minivisor.machine.board import Machine
 from minivisor.machine.state import WORD
@@ -68,14 +69,13 @@ def test_a_guest_that_leaves_with_its_timer_masked_is_not_flushed_and_folded_eac
             interrupts.enter(vcpu)
             assert words[WORD["lr"]] >> 28 == 0b1001 and words[WORD["lr"]] & 0x3FF == 27  # HW, pending
             interrupts.leave(vcpu)
-            assert words[WORD["lr"]] == 0 and irq.pending and not irq.active
+            assert irq.pending and not irq.active
         return flush.times, fold.times, vtimer.times
 
     assert leave(10) == (1, 0, 2)
     assert len(hypervisor.trace.select(Kind.IRQ)) == 10, "listed each time"
     irq.priority = 0x40
     assert leave(10) == (2, 0, 2), "and now it is more urgent"
-    assert words[WORD["lr"]] == 0
     interrupts.enter(vcpu)
     assert words[WORD["lr"]] >> 23 & 0x1F == 0x40 >> 3
     words[WORD["lr"]] = words[WORD["lr"]] & ~(3 << 28) | 2 << 28  # IAR
@@ -86,7 +86,38 @@ def test_a_guest_that_leaves_with_its_timer_masked_is_not_flushed_and_folded_eac
     words[WORD["lr"]] &= ~(3 << 28)
     interrupts.leave(vcpu)
     assert (flush.times, fold.times, vtimer.times) == (3, 2, 4)
-    assert not vgic.busy(0) and not irq.line
+    assert not vgic.busy(0) and not irq.line and words[WORD["lr"]] == 0
+
+
+def test_what_a_guest_left_in_its_list_registers_is_gone_with_its_reason_and_is_no_others() -> None:
+    """They stay as they are from an exit to the next entry, but not when the line has fallen, nor over a world switch."""
+    hypervisor = Hypervisor(Machine())
+    first, second = (add(hypervisor, 1, "persona").vcpus[0] for _ in range(2))
+    words, interrupts = hypervisor.core.words, hypervisor.interrupts
+    first.interface = second.interface = (1, 0, 0)
+    for vcpu in (first, second):
+        vgic = vcpu.persona.vgic
+        irq = vgic.interrupt(40, 0)
+        assert irq is not None
+        vgic.enabled, irq.enabled, irq.targets = 1, True, 1
+
+    def listed(vcpu: VirtualCpu) -> int:
+        interrupts.enter(vcpu)
+        found = words[WORD["lr"]] & 0x3FF
+        interrupts.leave(vcpu)
+        return found
+
+    hypervisor._switch_to(first)
+    first.persona.vgic.set_line(40, True)
+    assert (listed(first), listed(first), words[WORD["lr"]] & 0x3FF) == (40, 40, 40)
+    first.persona.vgic.set_line(40, False)
+    assert (listed(first), words[WORD["lr"]]) == (0, 0)
+    first.persona.vgic.set_line(40, True)
+    assert listed(first) == 40
+    hypervisor._switch_to(second)
+    assert (words[WORD["lr"]], listed(second)) == (0, 0)
+    hypervisor._switch_to(first)
+    assert listed(first) == 40, "and it is not forgotten"
 
 
 def test_an_sgi_that_stays_listed_is_counted_once() -> None:
