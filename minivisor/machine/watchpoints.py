@@ -144,7 +144,7 @@ def _first_common(core, n, va, size):  # type: ignore[no-untyped-def]
 
 @hot
 def match(core, va, size, store, unprivileged):  # type: ignore[no-untyped-def]
-    """(is an access watched now, the lowest address it has in common with that watchpoint, tag and all).
+    """(is an access watched now, the lowest address of it that is, tag and all).
 
     va, size: its first byte and how many. unprivileged: LDTR or STTR, which count as EL0's.
     """
@@ -152,13 +152,11 @@ def match(core, va, size, store, unprivileged):  # type: ignore[no-untyped-def]
     if not _enabled(core, pstate):
         return False, va
     el0 = unprivileged or exception_level(pstate) == ZERO
-    address = untagged(va, core.cp[CP.TCR_EL1].val)
+    address, lowest = untagged(va, core.cp[CP.TCR_EL1].val), size
     for n in range(COUNT):
         if _wants(core, n, store, el0):
-            offset = _first_common(core, n, address, size)
-            if offset < size:
-                return True, va + offset
-    return False, va
+            lowest = min(lowest, _first_common(core, n, address, size))
+    return lowest < size, va + lowest
 
 
 # ── one instruction with the pages open ──────────────────────────────────────────────────────────────────────────────

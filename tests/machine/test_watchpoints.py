@@ -8,7 +8,8 @@ import random
 
 import pytest
 
-from minivisor.machine.core import SYNC
+from minivisor.machine.core import HORIZON, SYNC
+from minivisor.machine.watch import Watch, follow_host_clock
 from tests.machine import a64
 from tests.machine.rig import AF, CODE, DATA, EL0T, EL1H, GICV, NG, PXN, S1_EL0, S1_RW, TCR, VECTORS, XN, Rig
 from tests.machine.test_debug import KDE, MDE, SS, STEP, D
@@ -222,6 +223,8 @@ def test_accesses_of_several_registers(rig: Rig) -> None:
     assert fires(rig, LD4 | 1 << 5, X1=DATA + 25) is None
     assert fires(rig, a64.sys("DC ZVA", 1), X1=DATA + 0x3F) == DATA + 24
     assert fires(rig, a64.sys("DC ZVA", 1), X1=DATA + 0x40) is None
+    watch(rig, DATA + 16, number=2)
+    assert fires(rig, LDP | 1 << 5 | 2 << 10, X1=DATA + 16) == DATA + 16  # of two that match, the lower byte
 
 
 @pytest.mark.parametrize("watched", [NEXT, NEXT - 8], ids=["the second page", "the first page"])
@@ -316,6 +319,27 @@ def test_a_page_with_one_watched_word_works_as_any_other(rig: Rig, seed: int, ps
     rig.start(words, a64.SVC(1), pstate=pstate & ~D, **registers)
     rig.vector()
     assert rig.read("ELR_EL1", "FAR_EL1") == (CODE + 400, DATA + WATCHED_WORD)
+
+
+def test_the_same_by_the_hosts_clock(rig: Rig) -> None:
+    """Stops come from another thread then, between any two blocks; one instruction is a block."""
+    words, registers = neighbours(5)
+    registers["X2"] = 50
+    runs = []
+    assert follow_host_clock(rig.core)
+    for watched in (False, True):
+        rig.memory.span(DATA, 0x1000).fill(0x5A)
+        watch(rig, DATA + WATCHED_WORD, ALL if watched else 0)
+        rig.start(words, a64.LDR(0, 1, WATCHED_WORD), a64.SVC(1), pstate=EL1H & ~D, **registers)
+        reason, stops = HORIZON, 0
+        with Watch(rig.core):
+            while reason == HORIZON and stops < 1_000_000:
+                reason, stops = rig.core.run(rig.core.now + 100_000, resume=stops > 0), stops + 1
+        assert reason == SYNC
+        assert rig.core.read("ESR_EL1") >> 26 == (0x35 if watched else 0x15)
+        runs.append((rig.core.general()[1:], bytes(rig.memory.span(DATA, 0x1000))))
+    assert runs[0] == runs[1]
+    assert stops > 1
 
 
 def test_nothing_comes_out_while_none_is_armed(rig: Rig) -> None:
