@@ -44,7 +44,7 @@ class AbortHandler:
         code_at: Callable[[int], int] = lambda _va: 0,
         register: Callable[[str], int] = lambda _name: 0,
     ) -> None:
-        self._bus, self._access = bus, access
+        self._bus, self.access = bus, access
         self._code_at, self._register = code_at, register
 
     def __call__(self, exit: Abort, vcpu: Vcpu) -> Outcome:
@@ -54,7 +54,7 @@ class AbortHandler:
             return Outcome(writes={"PC": vcpu.pc + INSTRUCTION})
         if not exit.valid:
             return self._undescribed(exit, vcpu)
-        access = self._access(exit, vcpu.x)
+        access = self.access(exit, vcpu.x)
         value = self._bus.perform(access, vcpu.index)
         if value is None:
             return _nobody(exit)

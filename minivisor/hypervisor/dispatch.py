@@ -20,7 +20,6 @@ from minivisor.trace.records import Outcome as TraceOutcome
 
 if TYPE_CHECKING:
     from minivisor.hypervisor.hypervisor import Hypervisor
-    from minivisor.hypervisor.persona import Persona
 
 __all__ = ["Dispatch"]
 
@@ -72,7 +71,8 @@ class Dispatch:
         if action is not None:
             action(self, vcpu, exit_, outcome)
         if abort:
-            self._after_access(vcpu.persona)
+            vcpu.persona.update_lines()
+            self.hypervisor.events_changed |= vcpu.persona.bus.rescheduled()
 
     def _handle(self, vcpu: VirtualCpu, pc: int) -> tuple[Exit, Vcpu, Outcome]:
         """Ask the replaceable parts. Whatever they raise is theirs, and is said to be."""
@@ -89,12 +89,6 @@ class Dispatch:
             what = f"{type(problem).__name__}: {problem}"
             raise StageError(f"stages: exit {core.syndrome[0]:#x} at PC {pc:#x} made a part raise {what}") from problem
         return exit_, view, outcome
-
-    def _after_access(self, persona: Persona) -> None:
-        """A device was looked at or told something: its line may be another now, and when it will do something by itself."""
-        persona.update_lines()
-        if persona.bus.rescheduled:
-            persona.bus.rescheduled, self.hypervisor.events_changed = False, True
 
     def _note_call(self, vcpu: VirtualCpu, view: Vcpu, outcome: Outcome) -> None:
         """An SMCCC call: which function, with what, and what it returns in X0; 0 if it never does."""

@@ -11,6 +11,7 @@ The bits themselves are declared in `minivisor.arch.esr`; here is only what each
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from minivisor.arch import esr as syndrome
 from minivisor.arch.esr import EC, ESR_EL2
@@ -37,12 +38,8 @@ def decode(esr: int, far: int, hpfar: int) -> Exit:
     return _OTHERS.get(ec, UnknownExit)(esr, ec, iss)
 
 
-def _hvc(esr: int, ec: int, iss: int) -> Exit:
-    return Hvc(esr, ec, iss, immediate=syndrome.Immediate.imm16.decode(iss))
-
-
-def _smc(esr: int, ec: int, iss: int) -> Exit:
-    return Smc(esr, ec, iss, immediate=syndrome.Immediate.imm16.decode(iss))
+def _call(kind: type[Hvc | Smc], esr: int, ec: int, iss: int) -> Exit:
+    return kind(esr, ec, iss, immediate=syndrome.Immediate.imm16.decode(iss))
 
 
 # TI: 0 WFI, 1 WFE, 2 WFIT, 3 WFET.
@@ -90,6 +87,6 @@ def _data_abort(esr: int, ec: int, iss: int, far: int, ipa: int) -> Exit:
 
 
 _OTHERS: dict[int, Callable[[int, int, int], Exit]]
-_OTHERS = {EC.WFX: _wfx, EC.HVC64: _hvc, EC.SMC64: _smc, EC.SYSREG: _sysreg}
+_OTHERS = {EC.WFX: _wfx, EC.HVC64: partial(_call, Hvc), EC.SMC64: partial(_call, Smc), EC.SYSREG: _sysreg}
 _ABORTS: dict[int, Callable[[int, int, int, int, int], Exit]]
 _ABORTS = {EC.IABT_LOWER: _instruction_abort, EC.DABT_LOWER: _data_abort}

@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from minivisor.arch.esr import EC
 from minivisor.drivers.serial_port import PORTS
 from minivisor.errors import StageError
 from minivisor.hypervisor.cost import CostModel
 from minivisor.hypervisor.dispatch import Dispatch
 from minivisor.hypervisor.interrupts import Interrupts
 from minivisor.hypervisor.ownership import DEVICE, HYPERVISOR, Ownership
-from minivisor.hypervisor.persona import Persona, PersonaSettings
+from minivisor.hypervisor.persona import UART, Persona, PersonaSettings
 from minivisor.hypervisor.placement import BLOCK, place
 from minivisor.hypervisor.reference import reference
 from minivisor.hypervisor.report import report
@@ -30,6 +31,7 @@ from minivisor.machine.board import Machine
 from minivisor.machine.clock import clock_named
 from minivisor.machine.core import AARCH32, FIXED_POINT, HORIZON, IRQ, SYNC
 from minivisor.machine.gic import HYP_TIMER
+from minivisor.machine.letters import Letters
 from minivisor.machine.state import WORD
 from minivisor.machine.timer import TICK_NS
 from minivisor.platform.image import Image
@@ -82,7 +84,7 @@ class Hypervisor:
         self._inputs: list[tuple[int, int, Persona, Arrival]] = []
         self._sequence = 0
         self.preempt = self.events_changed = False
-        self._dispatch = Dispatch(self)
+        self._dispatch, self._letters = Dispatch(self), Letters(self.core, self.trace)
         self._claim_hardware()
 
     def _claim_hardware(self) -> None:
@@ -280,7 +282,7 @@ class Hypervisor:
                 return
             self._leave_guest()
             self._after(reason, vcpu)
-            if vcpu.has_siblings:  # what it just did may be what another one waits for: an SGI, a line, a completion
+            if len(vcpu.persona.vcpus) > 1:  # what it just did may be what another one waits for: an SGI, a line, a completion
                 self._wake(vcpu.persona)
         self._leave_guest()
         self._charge(vcpu)
@@ -289,7 +291,12 @@ class Hypervisor:
     def _run_guest(self, vcpu: VirtualCpu, horizon: int) -> int:
         if self._inside is None:
             self.interrupts.enter(vcpu)
-        reason = self.core.run(self.clock.horizon(horizon), resume=self._inside is not None)
+        flags = vcpu.persona.letters(self.now) if self.interrupts.quiet else None
+        self._letters.offer(UART, flags, vcpu.index, self.cost.of_exit(EC.DABT_LOWER))
+        try:
+            reason = self.core.run(self.clock.horizon(horizon), resume=self._inside is not None)
+        finally:  # whatever ends the run: what the guest has written is written
+            self._letters.hand_over(vcpu.persona.uart)
         self._inside = vcpu
         self.clock.catch_up()
         return reason

@@ -95,6 +95,11 @@ class Interrupts:
             self._gic.set_active(intid, level)
         self.attention, self._high = False, any(level for _, level in self._lines)
 
+    @property
+    def quiet(self) -> bool:
+        """After `enter`: would `leave` and the next `enter` do nothing, if nothing came from outside?"""
+        return not (self._listed or self._high or self.attention)
+
     def leave(self, vcpu: VirtualCpu) -> None:
         """Fold: what the guest acknowledged and completed goes back into the vGIC; those list registers are empty after."""
         if not self._listed:

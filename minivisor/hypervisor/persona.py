@@ -25,6 +25,7 @@ from minivisor.arch.psci import Affinity
 from minivisor.errors import GuestImageError, OptionError
 from minivisor.hypervisor.ownership import Ownership
 from minivisor.hypervisor.placement import TABLE_PAGES, Placement
+from minivisor.hypervisor.reference import uart_is_ours
 from minivisor.hypervisor.stage2 import Stage2
 from minivisor.hypervisor.tables import MemoryTables
 from minivisor.hypervisor.vcpu import VirtualCpu
@@ -125,6 +126,7 @@ class Persona:
         self.bus = Bus(self._record.device)
         self.trapped_registers = gic.trapped_registers(lambda: self.vgic, self._eoi_mode) if settings.gic == 3 else {}
         self.stages = stages(self)
+        self._uart_is_ours = uart_is_ours(self.stages)
         self.decode = lru_cache(DECODED)(self.stages.decode)  # pure, and the same few exits come again and again
         self._make_devices()
         self._make_virtio(devices)
@@ -301,6 +303,11 @@ class Persona:
             level = device.interrupt
             if interrupt.line != level:
                 self.vgic.set_line(interrupt.intid, level)
+
+    def letters(self, now: int) -> int | None:
+        """What UARTFR reads while `machine.letters` may answer for the UART: where that is ours, and moves nothing else."""
+        alone = self._uart_is_ours and len(self.vcpus) == 1 and self.next_event(now) is None
+        return self.uart.idle_flags if alone else None
 
     def next_event(self, now: int) -> int | None:
         """When a device or a timer of a vCPU that is not loaded will raise its line by itself, in ns; None for never."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from minivisor.arch.encoding import REGISTERS, Encoding
+from minivisor.arch.esr import EC
 from minivisor.hypervisor import emulate, exits, list_registers, stage2, world
 from minivisor.hypervisor.aborts import AbortHandler
 from minivisor.hypervisor.handlers import handler_table
@@ -25,7 +26,7 @@ from minivisor.machine.pl011 import Pl011
 from minivisor.platform.bus import Bus
 from minivisor.stages import Handler, Stages
 
-__all__ = ["CORTEX_A72", "Guest", "reference"]
+__all__ = ["CORTEX_A72", "Guest", "reference", "uart_is_ours"]
 
 # Arm Cortex-A72 TRM (100095), 4.2; what is not named here reads as zero.
 CORTEX_A72: Mapping[Encoding, int] = {
@@ -91,3 +92,10 @@ def reference(
         uart=Pl011,
     )
     return replace(stages, **parts)
+
+
+def uart_is_ours(stages: Stages) -> bool:
+    """Are all parts the reference ones that see an access to the UART?"""
+    on_abort = stages.handlers.get(EC.DABT_LOWER)
+    ours = type(on_abort) is AbortHandler and on_abort.access is emulate.access
+    return ours and stages.decode is exits.decode and stages.uart is Pl011

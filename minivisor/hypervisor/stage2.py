@@ -44,9 +44,8 @@ def descriptor(pa: int, level: int, prot: str) -> int:
     """
     letters, device = prot.removeprefix(DEVICE), prot.startswith(DEVICE)
     if level not in LEAVES or pa % span(level) or not set(letters) <= set("rwx"):
-        raise Stage2Error(
-            fault("stage-2 descriptor", f"PA {pa:#x}, level {level}, {prot!r}", 'an aligned PA, level 1 to 3, of "rwx"')
-        )
+        given, expected = f"PA {pa:#x}, level {level}, {prot!r}", 'an aligned PA, level 1 to 3, of "rwx"'
+        raise Stage2Error(fault("stage-2 descriptor", given, expected))
     leaf = LEAVES[level].of(
         OA=pa,
         AF=1,

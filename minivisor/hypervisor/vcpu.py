@@ -70,11 +70,6 @@ class VirtualCpu:
         return self.timed[1]
 
     @property
-    def has_siblings(self) -> bool:
-        """Does its persona have other vCPUs?"""
-        return len(self.persona.vcpus) > 1
-
-    @property
     def may_spin(self) -> bool:
         """Is another vCPU of its persona ready, for which it may spin, on a lock or in WFE, which this core cannot trap?"""
         return any(vcpu.status == "ready" for vcpu in self.persona.vcpus if vcpu is not self)

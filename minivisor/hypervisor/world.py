@@ -22,10 +22,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     # PSTATE first: it decides which of SP_EL0 and SP_EL1 the core has in use as SP.
     "general": ("PSTATE", "PC", *(f"X{n}" for n in range(31)), "SP_EL0", "SP_EL1"),
     "exceptions": ("VBAR_EL1", "ELR_EL1", "ESR_EL1", "FAR_EL1", "SPSR_EL1"),
-    "translation": (
-        *("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "MAIR_EL1"),
-        *("CONTEXTIDR_EL1", "PAR_EL1", "VTTBR_EL2"),
-    ),
+    "translation": ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "MAIR_EL1", "CONTEXTIDR_EL1", "PAR_EL1", "VTTBR_EL2"),
     "threads": ("TPIDR_EL0", "TPIDRRO_EL0", "TPIDR_EL1"),
     "identity": ("VPIDR_EL2", "VMPIDR_EL2", "CSSELR_EL1"),
     "debug": (
@@ -35,10 +32,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "floating point": ("CPACR_EL1", "FPCR", "FPSR", *(f"V{n}" for n in range(32))),
     # The comparators before the controls: a timer must not fire on the other vCPU's deadline.
-    "timers": (
-        *("CNTVOFF_EL2", "CNTKCTL_EL1"),
-        *("CNTV_CVAL_EL0", "CNTP_CVAL_EL0", "CNTV_CTL_EL0", "CNTP_CTL_EL0"),
-    ),
+    "timers": ("CNTVOFF_EL2", "CNTKCTL_EL1", "CNTV_CVAL_EL0", "CNTP_CVAL_EL0", "CNTV_CTL_EL0", "CNTP_CTL_EL0"),
 }
 """What is switched, by owner. V0..V31 are 128 bits wide, all others 64."""
 

@@ -88,6 +88,12 @@ class Pl011:
         return bool(self._stored[IMSC] & (RX | RT))
 
     @property
+    def idle_flags(self) -> int | None:
+        """What FR reads until something arrives; None while a byte that is sent would move the line, or come back."""
+        moves = self._stored[IMSC] & TX & ~self._raw or self._stored[CR] & LBE
+        return None if moves else self._flags()
+
+    @property
     def room(self) -> int:
         """How many bytes `receive` takes before it loses one."""
         return self._depth - len(self._received)
@@ -102,6 +108,11 @@ class Pl011:
         self._lost = False
         self._raw |= RT | (RX if len(self._received) >= self._trigger else 0)
         return True
+
+    def sent_meanwhile(self, letters: bytes) -> None:
+        """Bytes that the guest wrote to DR one by one, as `machine.letters` found them."""
+        for byte in letters:
+            self._send(byte)
 
     def state(self) -> dict[str, Any]:
         """Everything a snapshot needs, as numbers and lists of numbers."""

@@ -18,6 +18,7 @@ from minivisor.machine.gicv import maintenance, present
 from minivisor.machine.hooks import flush_engine_tlb, peek
 from minivisor.machine.hot import call, entry, hot, load32, load64
 from minivisor.machine.icv import DONE, TRAPPED, access_icv, trapped_iss
+from minivisor.machine.letters import answer
 from minivisor.machine.registers import CP, REG, change, look, read_cp, read_general, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import DESCRIPTION, access_syndrome, esr, is_unprivileged, writes_back
@@ -324,6 +325,9 @@ def run(address):  # type: ignore[no-untyped-def]
         error = _enter(core)
         catch_up(core)  # here alone: what EL2 took since it looked must not use up a short slice before it began
         _settle(core, error)
+        if core.reason == SYNC and core.letters != ZERO and answer(core):
+            core.reason, core.open = NONE, ZERO
+            _forget_exclusive(core)
         if core.reason == NONE and core.code_stale | core.stale_count != ZERO:
             core.reason = CODE
     read_general(core)

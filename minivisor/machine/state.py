@@ -92,6 +92,7 @@ CORE = np.dtype(
                 *((name, _u8) for name in ("reason", "esr", "far", "hpfar", "error")),
                 *((name, _u8) for name in ("interrupt", "attention", "code_stale", "fixed_point")),
                 ("stepping", _u8),  # MDSCR_EL1.SS
+                ("letters", _u8),  # address of an offer (letters.py), 0 where there is none
                 # ── watchpoints (watchpoints.py) ──
                 *((name, _u8) for name in ("watching", "watch_stale", "open", "opened", "opened_page", "tlbi")),
                 *((name, _u8) for name in ("kept_hcr", "kept_mdcr", "kept_mdscr", "kept_ss")),

@@ -31,7 +31,7 @@ from minivisor.trace.row import ROW
 from minivisor.trace.store import Trace
 from minivisor.trace.table import Table
 
-__all__ = ["REGISTERS", "Fault", "Step", "Walk", "explain", "record"]
+__all__ = ["REGISTERS", "ROW_INTS", "ROW_WORDS", "Fault", "Step", "Walk", "explain", "record", "row_head"]
 
 REGISTERS = ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "VTTBR_EL2", "VTCR_EL2", "HCR_EL2")
 """The registers that steer translation for EL1 and EL0; one that is not given is 0."""
@@ -243,16 +243,16 @@ def walk_rows(el, head, notes, whys, found, rows):  # type: ignore[no-untyped-de
         words[at] = about[1]
         step, row = noted[note : note + NOTE_WORDS], words[at : at + ROW_WORDS]
         if number == 0:
-            row[1] = _head(WALK, about[2], el, about[3], what[3] & FSC_MASK)
+            row[1] = row_head(WALK, about[2], el, about[3], what[3] & FSC_MASK)
             row[5], row[6], row[7], row[8] = about[0], what[2], what[0], noted[0]
         else:
-            row[1] = _head(STEP, about[2], step[0], step[1], step[3])
+            row[1] = row_head(STEP, about[2], step[0], step[1], step[3])
             table = step[4] - (step[3] << np.uint64(3))
             row[5], row[6], row[7], row[8] = step[5], table, step[7] * step[6], why[np.uint64(number) - ONE]
 
 
 @hot
-def _head(kind, vcpu, outcome, detail, number):  # type: ignore[no-untyped-def]
+def row_head(kind, vcpu, outcome, detail, number):  # type: ignore[no-untyped-def]
     """The second word of a row: u8 kind, vcpu, outcome, detail, and u32 number."""
     low = kind | vcpu << np.uint64(8) | outcome << np.uint64(16) | detail << np.uint64(24)
     return low | number << np.uint64(32)

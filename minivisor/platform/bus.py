@@ -48,14 +48,11 @@ class _Region:
 
 
 class Bus:
-    """The devices of one persona by intermediate physical address, in bytes.
-
-    rescheduled: an access reached a device that may do something by itself; when may have changed. Set here, cleared outside.
-    """
+    """The devices of one persona by intermediate physical address, in bytes."""
 
     def __init__(self, watch: Watch = lambda *_access: None) -> None:
         self._pages: dict[int, list[_Region]] = {}
-        self.watch, self.rescheduled = watch, False
+        self.watch, self._rescheduled = watch, False
 
     def add(self, base: int, size: int, device: Device, name: str = "") -> None:
         """Place a device whose registers are the same for every vCPU. name: what a trace calls it, its class if not given."""
@@ -77,7 +74,7 @@ class Bus:
         for region in self._pages.get(ipa // PAGE, ()):
             offset, asks = ipa - region.base, (cpu,) if region.whose else ()
             if 0 <= offset <= region.size - width:
-                self.rescheduled |= region.timed
+                self._rescheduled |= region.timed
                 if access.write:
                     value, seen = 0, access.value
                     region.write(offset, width, seen, *asks)
@@ -86,3 +83,8 @@ class Bus:
                 self.watch(cpu, region.name, access.write, ipa, width, seen)
                 return value
         return None
+
+    def rescheduled(self) -> bool:
+        """Has an access, since this was asked last, reached a device that does things by itself? When may be another time now."""
+        rescheduled, self._rescheduled = self._rescheduled, False
+        return rescheduled

@@ -221,6 +221,10 @@ class Trace:
         text = self.text(why)
         self._row(time, Kind.STEP, vcpu, stage, level, index, far=wanted, ipa=table, value=descriptor, argument=text)
 
+    def number_of(self, words: str) -> int | None:
+        """The number that a text has; None as long as no record refers to it."""
+        return self._numbers.get(words)
+
     def text(self, words: str) -> int:
         """The number of a text that records refer to; the same words have the same number."""
         number = self._numbers.get(words)

@@ -143,6 +143,6 @@ def test_only_a_device_with_a_deadline_may_have_moved_it(plain):
     bus.add(0x1000, 0x1000, Alarm())
     bus.perform(Access(0, 4, write=True, register=0), 0)
     bus.perform(Access(0x2000, 4, write=True, register=0), 0)
-    assert not bus.rescheduled
+    assert not bus.rescheduled()
     bus.perform(Access(0x1000, 4, write=False, register=0), 0)
-    assert bus.rescheduled
+    assert bus.rescheduled() and not bus.rescheduled()

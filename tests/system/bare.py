@@ -6,6 +6,7 @@ The code is at the start of its image; its data are at DATA, in its RAM, where a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,12 +24,12 @@ Piece = tuple[int, Sequence[int], type]
 
 
 def boot(
-    code: Sequence[int], *pieces: Piece, mmu: str = "minivisor", gic: int = 2, cpus: int = 1
+    code: Sequence[int], *pieces: Piece, mmu: str = "minivisor", gic: int = 2, cpus: int = 1, **options: Any
 ) -> tuple[Hypervisor, Persona]:
-    """A machine with this guest on it. pieces: (address, words, np.uint32 or np.uint64)."""
+    """A machine with this guest on it. pieces: (address, words, np.uint32 or np.uint64). options: of `Hypervisor`."""
     laid_out = [(at, np.array(words, kind).tobytes()) for at, words, kind in ((CODE, code, np.uint32), *pieces)]
     image = Image("bare", CODE, tuple((at, content, len(content)) for at, content in laid_out), TREE)
-    hypervisor = Hypervisor(Machine("b" if gic == 3 else "a", mmu), scheduler=RoundRobin(SLICE))
+    hypervisor = Hypervisor(Machine("b" if gic == 3 else "a", mmu), scheduler=RoundRobin(SLICE), **options)
     return hypervisor, hypervisor.add(PersonaSettings("bare", memory=MEMORY, cpus=cpus, gic=gic), image)
 
 
