@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Dispatch"]
 
 NO_PROGRESS_LIMIT = 1000  # exits in a row without an instruction retired
-GENERAL, XZR = (*(f"X{n}" for n in range(31)), "XZR"), 31
 EXTERNAL_ABORT, WNR = 0x10, 1 << 6  # ISS of a data abort: DFSC "synchronous external abort", WnR
 
 
@@ -159,9 +158,7 @@ def _value(exit_: Exit, view: Vcpu, outcome: Outcome) -> int:
     """What a trace shows of an exit: the word written to a device, the word read, or the result of a call."""
     if isinstance(exit_, DataAbort) and exit_.valid:
         register = exit_.register
-        if exit_.write:
-            return view.x[register] if register != XZR else 0
-        return outcome.writes.get(GENERAL[register], 0)
+        return (*view.x, 0)[register] if exit_.write else outcome.writes.get(f"X{register}", 0)
     return outcome.writes.get("X0", 0)
 
 

@@ -97,7 +97,7 @@ class Interrupts:
 
     @property
     def quiet(self) -> bool:
-        """After `enter`: would `leave` and the next `enter` do nothing, if nothing came from outside?"""
+        """After `enter`: would `leave` and the next one do nothing, not even record that what is listed was listed again?"""
         return not (self._listed or self._high or self.attention)
 
     def leave(self, vcpu: VirtualCpu) -> None:

@@ -164,8 +164,7 @@ class Persona:
         memory = GuestMemory(RAM, ram, lambda ipa, size: core.written(self.pa + ipa - RAM, size))
         self.virtio = Slots(devices, memory, lambda: core.now, lambda words: self.on_device_fault(words))
         self.bus.add(VIRTIO, WINDOW, self.virtio)
-        drivers = {UART_SPI: self.uart, RTC_SPI: self.rtc, **self.virtio.lines()}
-        self._lines = [(line, device) for intid, device in drivers.items() if (line := self.vgic.interrupt(intid, 0))]
+        self._drivers = {UART_SPI: self.uart, RTC_SPI: self.rtc, **self.virtio.lines()}  # of each line
         self.take_key: Callable[[int], object] = self.keys.append
         for console in (device for device in devices if isinstance(device, Console)):
             self.take_key, console.transmit = console.receive, self._transmit
@@ -299,10 +298,8 @@ class Persona:
         """Keys into the UART as far as it has room, and device lines into the vGIC."""
         while self.keys and self.uart.room > 0:
             self.uart.receive(self.keys.popleft())
-        for interrupt, device in self._lines:
-            level = device.interrupt
-            if interrupt.line != level:
-                self.vgic.set_line(interrupt.intid, level)
+        for intid, device in self._drivers.items():
+            self.vgic.set_line(intid, device.interrupt)
 
     def letters(self, now: int) -> int | None:
         """What UARTFR reads while `machine.letters` may answer for the UART: where that is ours, and moves nothing else."""

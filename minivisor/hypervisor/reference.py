@@ -97,5 +97,5 @@ def reference(
 def uart_is_ours(stages: Stages) -> bool:
     """Are all parts the reference ones that see an access to the UART?"""
     on_abort = stages.handlers.get(EC.DABT_LOWER)
-    ours = type(on_abort) is AbortHandler and on_abort.access is emulate.access
-    return ours and stages.decode is exits.decode and stages.uart is Pl011
+    ours = emulate.access, exits.decode, Pl011
+    return type(on_abort) is AbortHandler and (on_abort.access, stages.decode, stages.uart) == ours

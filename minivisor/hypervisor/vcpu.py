@@ -76,10 +76,9 @@ class VirtualCpu:
 
     def view(self, foreground: bool = False) -> View:
         """What a scheduler sees of it: its index is among all vCPUs."""
-        persona, status = self.persona, self.status
-        weight = persona.weight if foreground else 1
-        ready, online = status == "ready", status != "off"
-        return View(self.index, persona.name, NO_REGISTERS, 0, ready, online, foreground, weight, self.consumed, self.since)
+        name, ready, online = self.persona.name, self.status == "ready", self.status != "off"
+        weight = self.persona.weight if foreground else 1
+        return View(self.index, name, NO_REGISTERS, 0, ready, online, foreground, weight, self.consumed, self.since)
 
     def view_inside(self, x: tuple[int, ...] = NO_REGISTERS, pc: int = 0) -> View:
         """What its persona's handlers and devices see of it: its index is its number there."""

@@ -85,6 +85,6 @@ class Bus:
         return None
 
     def rescheduled(self) -> bool:
-        """Has an access, since this was asked last, reached a device that does things by itself? When may be another time now."""
+        """Has an access, since the last time, reached a device that does things by itself? When may be another now."""
         rescheduled, self._rescheduled = self._rescheduled, False
         return rescheduled
