@@ -49,9 +49,8 @@ REGIME = ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1")
 # What a write from outside does not do in the engine: drop what its own TLB does not tell apart, arm breakpoints.
 FOLLOWED = dict.fromkeys(REGIME, WRITE_REGIME) | dict.fromkeys(breakpoints.BREAKPOINTS, WRITE_BREAKPOINT)
 REG_AT, DIRTY_AT, RETIRED_AT, SKIPPED_AT = (WORD[name] for name in ("reg", "dirty", "retired", "skipped"))
-ESR_AT, FAR_AT, HPFAR_AT, HORIZON_AT, RESUMED_AT, WATCHER_AT, HOST_CLOCK_AT = (
-    WORD[name] for name in ("esr", "far", "hpfar", "horizon", "resumed", "watcher", "host_clock")
-)
+ESR_AT, FAR_AT, HPFAR_AT, HORIZON_AT = (WORD[name] for name in ("esr", "far", "hpfar", "horizon"))
+RESUMED_AT, WATCHER_AT, HOST_CLOCK_AT = (WORD[name] for name in ("resumed", "watcher", "host_clock"))
 GENERAL = REG_NAMES[:34]  # X0..X30, SP, PC, PSTATE: what a run brings back
 CP_WORDS, CP_VALUE = 4, 3  # a cell of `cp` is four words, its value the last
 X0_TO_X30 = Struct("=31Q")
@@ -292,8 +291,7 @@ class Core(Invalidation):
     @property
     def syndrome(self) -> tuple[int, int, int]:
         """ESR_EL2, FAR_EL2 and HPFAR_EL2 of the last SYNC."""
-        words = self.words
-        return words[ESR_AT], words[FAR_AT], words[HPFAR_AT]
+        return self.words[ESR_AT], self.words[FAR_AT], self.words[HPFAR_AT]
 
     def code_at(self, va: int) -> int:
         """The instruction word at a virtual address of the loaded vCPU, 0 where there is none. It marks no TLB."""
