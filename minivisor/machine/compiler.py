@@ -229,6 +229,7 @@ def _lowered(entry: hot.Entry) -> Any:
 
 def compile_to(modules: list[str], path: str) -> None:
     """Compile the entries of these modules into a file: what a process does that is there for nothing else."""
+    gc.disable()  # it ends before there is much to collect
     for module in modules:
         importlib.import_module(module)
     entries = [entry for module in modules for entry in hot.ENTRIES[module].values()]

@@ -46,7 +46,7 @@ HERE = ("hot.py", "compiler.py", "object_code.py")
 
 PACKAGE = "minivisor.machine."
 SHARES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "core": (("run", "watch", "gicv"), ("hooks", "system", "tlb", "code_pages")),
+    "core": (("run", "watch"), ("hooks", "system", "gicv", "tlb", "code_pages")),
     "steps": (("steps",),),
     "table_log": (("table_log",),),
 }
