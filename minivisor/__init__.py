@@ -3,7 +3,7 @@
     from minivisor import Phone
 
 The four names below are loaded when they are first used (PEP 562): `minivisor --help` and a notebook's first cell must
-not wait for Numba and the CPU engine, which take most of a second to import.
+not wait for NumPy and the CPU engine, which take a third of a second to import.
 """
 
 from __future__ import annotations

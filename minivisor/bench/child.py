@@ -89,7 +89,7 @@ def _phone_memory() -> None:
 
 def _import_memory() -> None:
     import_ = __import__
-    for name in ("numpy", "numba", "unicorn"):
+    for name in ("numpy", "llvmlite.binding", "unicorn"):
         import_(name)
     _print_peak()
 

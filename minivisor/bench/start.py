@@ -18,7 +18,7 @@ from minivisor.bench.pairs import Measured, Tell, interleave
 
 __all__ = ["cold", "cpu_of_children", "memory", "until_line", "usage", "warm"]
 
-IMPORTS = "import numpy, numba, unicorn"
+IMPORTS = "import numpy, llvmlite.binding, unicorn"
 PATIENCE = 300  # seconds
 
 

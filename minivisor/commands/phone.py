@@ -107,7 +107,7 @@ def _build(options: dict[str, Any]) -> Phone:
     from rich.console import Console
 
     console = Console(stderr=True)
-    with console.status("powering on (the very first time compiles the hot loops: half a minute)"):
+    with console.status("powering on (the very first time compiles the hot loops: a quarter of a minute)"):
         from minivisor.phone.phone import Phone
         from minivisor.phone.units import parse_person, parse_size
 

@@ -126,6 +126,7 @@ def _build(kernel: str, options: dict[str, Any], devices: list[Device]) -> Hyper
     from minivisor.hypervisor.persona import FRAMEBUFFER_ROOM, RAM, PersonaSettings
     from minivisor.hypervisor.placement import BLOCK
     from minivisor.machine.board import Machine
+    from minivisor.machine.object_code import is_kept
     from minivisor.phone.units import parse_size
     from minivisor.platform.image import load_image, with_initrd
 
@@ -141,6 +142,8 @@ def _build(kernel: str, options: dict[str, Any], devices: list[Device]) -> Hyper
     if options["initrd"]:
         image = with_initrd(image, options["initrd"], RAM, memory - FRAMEBUFFER_ROOM)
     chosen = parts(options)
+    if not is_kept():
+        click.echo("minivisor: compiling the hot loops, once: a quarter of a minute", err=True)
     machine = Machine(
         options["board"],
         options["mmu"],

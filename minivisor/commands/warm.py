@@ -1,4 +1,4 @@
-"""`minivisor warm`: compile the hot loops into Numba's cache now, so that the first run of a class starts at once."""
+"""`minivisor warm`: compile the hot loops now, so that the first run of a class starts at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["command"]
 def command() -> None:
     """Compile the hot loops now, so that the next start is quick. Does nothing when they are compiled already."""
     start = time.perf_counter()
-    from minivisor.machine.warm import warm  # Numba and the engine: imported by those who use them only
+    from minivisor.machine.warm import warm  # and the engine: imported by those who use it only
 
     warm()
     click.echo(f"warm: the hot loops are compiled ({time.perf_counter() - start:.1f} s)")

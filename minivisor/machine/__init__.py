@@ -1,1 +1,1 @@
-"""Silicon: what hardware does. The only package that imports Unicorn and Numba."""
+"""Silicon: what hardware does. The only package that imports Unicorn, Numba and LLVM."""

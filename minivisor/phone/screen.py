@@ -7,11 +7,14 @@ no stage-2 table maps; a persona's framebuffer is RAM of its own and covers the 
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from minivisor.hypervisor.persona import Persona
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["STRIP", "compose", "inset", "picture", "rgb_from_565"]
 
@@ -28,6 +31,8 @@ def rgb_from_565(pixels: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=32)
 def _strip(name: str, colour: int, width: int, stopped: bool) -> np.ndarray:
     """uint8[STRIP, width, 3]: a lock-coloured bar with the persona's name, light or dark letters by contrast."""
+    from PIL import Image, ImageDraw, ImageFont  # Pillow: imported by those who draw
+
     red, green, blue = colour >> 16, colour >> 8 & 0xFF, colour & 0xFF
     image = Image.new("RGB", (width, STRIP), (16, 16, 20))
     draw = ImageDraw.Draw(image)
@@ -60,5 +65,7 @@ def compose(panel: np.ndarray, foreground: Persona) -> np.ndarray:
 
 def picture(panel: np.ndarray, foreground: Persona, scale: int = 2) -> Image.Image:
     """A frame as an image, every pixel `scale` times as large."""
+    from PIL import Image  # as above
+
     image = Image.fromarray(compose(panel, foreground).copy())
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)

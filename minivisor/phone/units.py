@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from PIL import ImageColor
-
 from minivisor.errors import OptionError, fault
 
 __all__ = ["parse_colour", "parse_duration", "parse_person", "parse_size"]
@@ -45,6 +43,8 @@ def parse_colour(text: str | int) -> int:
     """0xRRGGBB from a CSS name ("teal") or from hexadecimal digits ("2e7d6b", "#2e7d6b"). Raises OptionError."""
     if isinstance(text, int):
         return text
+    from PIL import ImageColor  # Pillow: imported by those who name colours or draw
+
     word = text.strip()
     digits = re.fullmatch(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})", word)
     try:

@@ -298,7 +298,7 @@ class Trace:
     def exits_by_class(self) -> Table:
         """Exits by exception class, a column for each vCPU that had any, most frequent first."""
         exits = self.select(Kind.EXIT)
-        vcpus = [int(vcpu) for vcpu in np.unique(exits["vcpu"])]
+        vcpus = np.flatnonzero(np.bincount(exits["vcpu"])).tolist()
         causes, classes = exits["detail"], exits["esr"] >> np.uint64(26) & np.uint64(0x3F)
         counted: list[tuple[str, list[int]]] = []
         for cause, ec in sorted(set(zip(causes.tolist(), classes.tolist(), strict=True))):
