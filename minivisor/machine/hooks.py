@@ -19,7 +19,7 @@ from minivisor.machine.hot import call, callback, entry, hot, load32, load64, st
 from minivisor.machine.registers import CP, REG, read_cp, read_one, write_cp, write_one
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import is_unprivileged
-from minivisor.machine.timer import read_timer, stop_soon, write_timer
+from minivisor.machine.timer import read_timer, retire, stop_soon, write_timer
 from minivisor.machine.tlb import MISS, insert, lookup
 from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, translate, untagged
 from minivisor.machine.watchpoints import WATCHED, is_closed
@@ -264,8 +264,7 @@ def fill_tlb(uc, va, access, result, user):  # type: ignore[no-untyped-def]
 @hot
 def begin_block(core, uc, address, size):  # type: ignore[no-untyped-def]
     """A stop asked for here comes before this block runs; a misaligned one never does."""
-    if core.host_clock == ZERO:
-        core.retired += core.block_insns
+    retire(core, core.block_insns)
     core.block_pc, core.block_insns = address, np.uint64(size) >> TWO
     if (core.retired >= core.deadline and core.host_clock == ZERO) or address & THREE != ZERO:
         call(core.emu_stop, uc, ZERO, ZERO, ZERO, ZERO)

@@ -25,7 +25,7 @@ from minivisor.machine.pl011 import Pl011
 from minivisor.machine.registers import REG, read_one, write_one
 from minivisor.machine.state import WORD
 from minivisor.machine.steps import ROW_INTS, ROW_WORDS, row_head
-from minivisor.machine.timer import now
+from minivisor.machine.timer import now, retire
 from minivisor.trace.kinds import DeviceEvent, Kind, Outcome
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ def answer(core):  # type: ignore[no-untyped-def]
             whole = seen
             write_one(core, register, seen)
     core.skipped += box.cost
-    if core.host_clock == ZERO:
-        core.retired += ONE
+    retire(core, ONE)
     core.progress += ONE
     core.block_pc = pc + FOUR
     write_one(core, REG.PC, core.block_pc)

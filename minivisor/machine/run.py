@@ -23,14 +23,14 @@ from minivisor.machine.registers import CP, REG, change, look, read_cp, read_gen
 from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import DESCRIPTION, access_syndrome, esr, is_unprivileged, writes_back
 from minivisor.machine.system import ATTEND_FAULT
-from minivisor.machine.timer import catch_up, host_now, line_mask, next_expiry, now
+from minivisor.machine.timer import catch_up, host_now, line_mask, next_expiry, now, retire
 from minivisor.machine.walk import FETCH, WRITE
 from minivisor.machine.watchpoints import TDE, WATCHED, match, read_watchpoints, shut, step_open
 
 __all__ = ["AARCH32", "CODE", "ERROR", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "inject", "run"]
 
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
-ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+ALL_ONES = MINUS_ONE = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 NONE, SYNC, IRQ, HORIZON, CODE, FIXED_POINT, AARCH32, ERROR = (np.uint64(n) for n in range(8))
 UC_ERR_EXCEPTION = np.uint64(21)
 UC_ERR_READ_UNMAPPED, UC_ERR_WRITE_UNMAPPED, UC_ERR_FETCH_UNMAPPED = np.uint64(6), np.uint64(7), np.uint64(8)
@@ -158,7 +158,7 @@ def _system_register(core, pc):  # type: ignore[no-untyped-def]
     if outcome == TRAPPED:
         _to_el2(core, esr(EC_SYSREG, trapped_iss(word)), ZERO, ZERO)
     elif outcome == DONE:
-        core.retired += ONE if core.host_clock == ZERO else ZERO
+        retire(core, ONE)
         core.block_pc = pc + FOUR
         write_one(core, REG.PC, core.block_pc)
     return outcome != ZERO
@@ -200,9 +200,9 @@ def _block_complete(core, error):  # type: ignore[no-untyped-def]
 def _account(core, error, pc):  # type: ignore[no-untyped-def]
     """Bring the clock up to date: how much of the last block ran before the engine stopped. Needs a fresh context."""
     if _block_complete(core, error):
-        core.retired += core.block_insns
+        retire(core, core.block_insns)
     else:  # a stop at a deadline is before the block, and adds nothing; and wherever PC is, no block adds more than itself
-        core.retired += min((pc - core.block_pc) >> TWO, core.block_insns)
+        retire(core, min((pc - core.block_pc) >> TWO, core.block_insns))
     core.block_pc, core.block_insns = pc, ZERO
 
 
@@ -221,10 +221,8 @@ def _left_aarch64(core):  # type: ignore[no-untyped-def]
 @hot
 def _settle(core, error):  # type: ignore[no-untyped-def]
     """The engine stopped: account for the time, then send whatever happened where it belongs."""
-    if core.host_clock != ZERO:
-        core.block_insns = ZERO  # the table log notes them; nobody counts
     if _left_aarch64(core):
-        core.retired += core.block_insns
+        retire(core, core.block_insns)
         core.block_insns, core.interrupt, core.attention, core.reason = ZERO, ZERO, ZERO, AARCH32
         return
     pc = read_one(core, REG.PC)
@@ -257,9 +255,7 @@ def _attend(core):  # type: ignore[no-untyped-def]
     core.attention = ZERO
     if wanted & ATTEND_FAULT == ZERO:
         return False
-    if core.host_clock == ZERO:
-        # An AT instruction whose walk faulted at stage 2 did not retire, and its block ended right there.
-        core.retired -= ONE
+    retire(core, MINUS_ONE)  # an AT instruction whose walk faulted at stage 2 did not, and its block ended right there
     core.block_pc = core.fault_pc
     write_one(core, REG.PC, core.fault_pc)
     _to_el2(core, esr(EC_DATA_ABORT, core.fault_status | S1PTW | CM | WNR), core.fault_va, core.fault_ipa)
@@ -270,11 +266,11 @@ def _attend(core):  # type: ignore[no-untyped-def]
 def _enter(core):  # type: ignore[no-untyped-def]
     """Let the guest run until something stops the engine; its status. Another thread may ask for that only meanwhile."""
     pc = read_one(core, REG.PC)
-    if core.host_clock != ZERO and pc & THREE != ZERO:
-        return ZERO  # as if the hook before each block had stopped it
-    core.restarts += ONE
     if core.host_clock != ZERO:
+        if pc & THREE != ZERO:
+            return ZERO  # as if the hook before each block had stopped it
         core.deadline = max(core.deadline, max(now(core), host_now(core, core.host_time)) + LEAST)
+    core.restarts += ONE
     core.inside = ONE
     if core.deadline < core.next_look:
         call(core.wake, core.lock, ZERO, ZERO, ZERO, ZERO)
