@@ -8,15 +8,16 @@ our TLB hook gives the engine no entry for data of such a page, so each access t
 the instruction done. There the instruction says which bytes it touches (`access.py`):
 
     watched        ──► EL1 takes the exception
-    not watched    ──► the pages are open for one instruction: the engine's own software step, for EL2 (MDCR_EL2.TDE), so that
-                       neither the guest's PSTATE.D nor its own step is in the way; what is shut before the next one
+    not watched    ──► the pages are open for one instruction, by the engine's own software step, and closed before the next
 
-For the step MDE is clear, or a breakpoint that the guest masks would come to us; so are HCR_EL2.VI and VF, or it would be
-of the vector's first instruction. A step is one instruction of time like any other. Fetches are not data, and our walk's reads
-do not pass the hook. Faults of the MMU come first, as they should: only what translates can be closed.
+The step goes to EL2 (MDCR_EL2.TDE), so that neither the guest's PSTATE.D nor a step of its own is in the way. Meanwhile MDE is
+clear, or a breakpoint that the guest masks would come to us; so are HCR_EL2.VI and VF, or the vector's first instruction would
+be stepped. It takes one instruction of time like any other. What is due is noticed between two blocks, and such an access cuts
+its block in two: an interrupt may come some instructions earlier than without.
 
+Fetches are not data, and our walk's reads do not pass the hook. Faults of the MMU come first: only what translates is closed.
 What EL2 does in a guest's place, an emulated device's access, no watchpoint sees: it was a stage-2 abort before, as it is on
-hardware. A watchpoint belongs to the vCPU whose registers are loaded: `stale` after EL2 or an MSR has written any.
+hardware. A watchpoint belongs to the vCPU whose registers are loaded: they are read again after EL2 or an MSR wrote any.
 """
 
 from __future__ import annotations
