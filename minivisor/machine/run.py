@@ -280,6 +280,18 @@ def _enter(core):  # type: ignore[no-untyped-def]
 
 
 @hot
+def _due(core):  # type: ignore[no-untyped-def]
+    """Why EL2 is needed before the guest goes on, or NONE."""
+    if core.fixed_point != ZERO:  # of this vCPU: seen before anything else can take the core away from it, and once
+        core.fixed_point = ZERO
+        return FIXED_POINT
+    core.signalled = _pending_lines(core)
+    if core.signalled != ZERO:
+        return IRQ
+    return HORIZON if now(core) >= core.horizon else NONE
+
+
+@hot
 def _note_progress(core, began, far):  # type: ignore[no-untyped-def]
     """Where nobody counts: it got somewhere, or somewhere else was touched from there; a call is behind itself already."""
     called = core.reason == SYNC and core.esr >> np.uint64(26) == EC_HVC
@@ -299,15 +311,8 @@ def run(address):  # type: ignore[no-untyped-def]
     core.open = ZERO  # it may have loaded another vCPU
     began, far = read_one(core, REG.PC), core.far
     while core.reason == NONE:
-        if core.fixed_point != ZERO:  # of this vCPU: seen before anything else can take the core away from it, and once
-            core.fixed_point, core.reason = ZERO, FIXED_POINT
-            break
-        core.signalled = _pending_lines(core)
-        if core.signalled != ZERO:
-            core.reason = IRQ
-            break
-        if now(core) >= core.horizon:
-            core.reason = HORIZON
+        core.reason = _due(core)
+        if core.reason != NONE:
             break
         _set_deadline(core)
         _virtual_serror(core)
