@@ -108,7 +108,7 @@ def _processor() -> tuple[str, str]:
 
 
 @functools.cache
-def folder() -> Path:
+def _place() -> Path:
     """Where compiled code is kept: per user, keyed by the sources, so that no edit can leave a stale caller behind."""
     here = Path(__file__).parent
     texts = {path: path.read_bytes() for path in sorted(here.glob("*.py"))}
@@ -116,11 +116,16 @@ def folder() -> Path:
     sources += [(here.parent / other).read_bytes() for other in ALSO]
     digest = hashlib.blake2b(b"".join(sources), digest_size=8).hexdigest()
     home = os.environ.get("MINIVISOR_CACHE") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    wanted = Path(home) / "minivisor" / digest
+    return Path(home) / "minivisor" / digest
+
+
+@functools.cache
+def folder() -> Path:
+    """That, to be written to; where it cannot be, a folder of this process."""
     try:
-        wanted.mkdir(parents=True, exist_ok=True)
-        if os.access(wanted, os.W_OK):
-            return wanted
+        _place().mkdir(parents=True, exist_ok=True)
+        if os.access(_place(), os.W_OK):
+            return _place()
     except OSError:
         pass
     temporary = tempfile.mkdtemp(prefix="minivisor-")
@@ -138,8 +143,8 @@ def _rest() -> str:
     return hashlib.blake2b("\n".join(known).encode(), digest_size=8).hexdigest()
 
 
-def _file(unit: str) -> Path:
-    return folder() / f"{unit}-{_rest()}.code"
+def _name(unit: str) -> str:
+    return f"{unit}-{_rest()}.code"
 
 
 def _checksum(content: bytes) -> bytes:
@@ -149,7 +154,7 @@ def _checksum(content: bytes) -> bytes:
 def _kept(unit: str) -> tuple[list[str], list[bytes]] | None:
     """(symbols, pieces of object code) of a unit from an earlier start, or None."""
     try:
-        checksum, content = _file(unit).read_bytes().split(b"\n", 1)
+        checksum, content = (_place() / _name(unit)).read_bytes().split(b"\n", 1)
     except (OSError, ValueError):
         return None
     if checksum != _checksum(content):
@@ -168,11 +173,12 @@ def _keep(unit: str, symbols: list[str], pieces: list[bytes]) -> None:
     with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=folder()) as private:  # the disk may be full
         whole = Path(private) / "code"
         whole.write_bytes(b"\n".join((_checksum(content), content)))
-        os.replace(whole, _file(unit))
+        os.replace(whole, folder() / _name(unit))
 
 
 # ── compiling ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+# Isolated (-I): what lies in the current folder under the name of a module of the library is not that.
 CHILD = "import json, sys; sys.path[:], modules, out = json.loads(sys.argv[1]); "
 CHILD += "from minivisor.machine.compiler import compile_to; compile_to(modules, out)"
 ALONE = {"NUMBA_OPT": "0", "NUMBA_DISABLE_JIT": "0", "MINIVISOR_JIT": "1"}
@@ -220,7 +226,7 @@ def _compiled_by_others(shares: list[list[str]]) -> list[bytes] | None:
 def _start(stack: contextlib.ExitStack, modules: list[str], out: Path) -> subprocess.Popen[bytes]:
     told = json.dumps([[*map(str, sys.path)], modules, str(out)])
     null = subprocess.DEVNULL
-    command, environment = [sys.executable, "-c", CHILD, told], os.environ | ALONE
+    command, environment = [sys.executable, "-I", "-c", CHILD, told], os.environ | ALONE
     process = stack.enter_context(subprocess.Popen(command, env=environment, stdin=null, stdout=null, stderr=null))
     stack.callback(process.kill)  # whatever happens here, nobody goes on compiling
     return process

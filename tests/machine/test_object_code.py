@@ -75,13 +75,14 @@ def test_two_cold_starts_at_once_a_clone_of_the_sources_and_a_damaged_file(tmp_p
     assert outcome(start(TINY, cwd=clone(tmp_path / "clone"), **cache)) == (GOOD, "")
     assert [path for path in tmp_path.rglob("*.code") if path != kept] == [] and kept.read_bytes() == before
     kept.write_bytes(before[:-1] + bytes((before[-1] ^ 1,)))
-    nobody = {"PATH": os.environ["PATH"], **cache}
-    assert outcome(start("import sys; sys.executable = ''\n" + TINY, **nobody))[0] == "0 True\n"  # by itself
+    alone = "import sys; sys.executable = ''" + TINY  # nobody there to compile for it
+    assert outcome(start(alone, **cache))[0] == "0 True\n"
     assert outcome(start(TINY, **cache)) == (GOOD, "")
 
 
 def test_what_is_not_whole_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_code, "folder", lambda: tmp_path)
+    monkeypatch.setattr(object_code, "_place", lambda: tmp_path)
+    monkeypatch.setattr(object_code, "folder", object_code.folder.__wrapped__)
     symbols, pieces = ["a", "b"], [b"one\n", b"", b"three"]
     object_code._keep("unit", symbols, pieces)
     (path,) = tmp_path.iterdir()
@@ -92,6 +93,16 @@ def test_what_is_not_whole_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monke
         assert object_code._kept("unit") is None, damaged
     path.unlink()
     assert object_code._kept("unit") is None
+
+
+def test_a_home_that_is_read_only_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "written").mkdir()
+    monkeypatch.setattr(object_code, "_place", lambda: tmp_path / "home")
+    monkeypatch.setattr(object_code, "folder", lambda: tmp_path / "written")
+    object_code._keep("unit", ["a"], [b"code"])
+    assert object_code._kept("unit") is None
+    (tmp_path / "written").rename(tmp_path / "home")
+    assert object_code._kept("unit") == (["a"], [b"code"])
 
 
 def test_another_processor_or_compiler_has_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
