@@ -291,7 +291,7 @@ class Hypervisor:
     def _run_guest(self, vcpu: VirtualCpu, horizon: int) -> int:
         if self._inside is None:
             self.interrupts.enter(vcpu)
-        flags = vcpu.persona.letters(self.now) if self.interrupts.quiet or not self.clock.deterministic else None
+        flags = vcpu.persona.letters if self.interrupts.quiet or not self.clock.deterministic else None
         self._letters.offer(UART, flags, vcpu.index, self.cost.of_exit(EC.DABT_LOWER))
         try:
             reason = self.core.run(self.clock.horizon(horizon), resume=self._inside is not None)

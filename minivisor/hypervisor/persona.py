@@ -301,10 +301,10 @@ class Persona:
         for intid, device in self._drivers.items():
             self.vgic.set_line(intid, device.interrupt)
 
-    def letters(self, now: int) -> int | None:
-        """What UARTFR reads while `machine.letters` may answer for the UART: where that is ours, and moves nothing else."""
-        alone = self._uart_is_ours and len(self.vcpus) == 1 and self.next_event(now) is None
-        return self.uart.idle_flags if alone else None
+    @property
+    def letters(self) -> int | None:
+        """What UARTFR reads while `machine.letters` may answer for the UART: where that is ours, and its line stays."""
+        return self.uart.idle_flags if self._uart_is_ours else None
 
     def next_event(self, now: int) -> int | None:
         """When a device or a timer of a vCPU that is not loaded will raise its line by itself, in ns; None for never."""

@@ -76,10 +76,13 @@ def answer(core):  # type: ignore[no-untyped-def]
     ipa = (core.hpfar >> FOUR) << np.uint64(12) | core.far & PAGE_OFFSET
     if syndrome & JUDGED != PLAIN or ipa != box.uart + (ZERO if write else FR) or box.count + ONE >= np.uint64(ROOM):
         return False
+    at = now(core)
+    if at + box.cost + ONE >= core.horizon:  # what is due then, EL2 sees with this exit
+        return False
     register, size = syndrome >> SIXTEEN & XZR, syndrome >> np.uint64(22) & np.uint64(3)
     width = ONE << size
     mask = ALL_ONES >> np.uint64(64) - (np.uint64(8) << size)
-    at, pc, whole = now(core), read_one(core, REG.PC), ZERO
+    pc, whole = read_one(core, REG.PC), ZERO
     if write:
         whole = read_one(core, register) if register != XZR else ZERO
         seen = whole & mask

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from minivisor import guests
 from minivisor.hypervisor.cost import cost_model
 from minivisor.hypervisor.hypervisor import Hypervisor
-from minivisor.hypervisor.persona import Persona
+from minivisor.hypervisor.persona import RAM, Persona, PersonaSettings
 from minivisor.hypervisor.reference import reference
+from minivisor.machine.board import Machine
 from minivisor.machine.letters import Letters
 from minivisor.machine.pl011 import Pl011
+from minivisor.platform.image import load_image
 from tests.system import bare
 
 UART, STAY = 0xD2A1_2001, 0x1400_0000  # movz x1, #0x900, lsl 16; b .
@@ -130,6 +133,41 @@ def test_with_an_interrupt_in_a_list_register_each_letter_is_for_el2(answered: l
     ours, theirs = run(LISTED), run(LISTED, offered=False)
     assert ours.digest == theirs.digest  # type: ignore[attr-defined]
     assert sum(answered) == 2 and ours.console == b"abcdef"
+
+
+def test_an_alarm_in_the_middle_of_a_line_is_seen_where_el2_would_have_seen_it(answered: list[int]) -> None:
+    """The RTC's line rises while letters are answered, wherever in the driver's loop that is."""
+    rtc = 0xD2A1_2025  # movz x5, #0x901, lsl 16
+    alarm = [rtc, moves(1), 0xB900_04A0, 0xB900_1CA0, 0xB900_10A0]  # RTCMR, RTCICR, RTCIMSC
+    line = [GICD, moves(1), 0xB900_0060, moves(4), 0xB901_0460]  # GICD_CTLR, GICD_ISENABLER1
+    line += [GICC, moves(1), 0xB900_0060, moves(0xFF), 0xB900_0460]
+    code = [*words("ab"), *alarm, *line, *words("cdefghijkl")]
+    for cost, starts in (("zero", range(26, 50)), ("kvm-arm-2016", range(40_000, 60_000, 997))):
+        for before in starts:
+
+            def late(hypervisor: Hypervisor, before: int = before) -> None:
+                hypervisor.core.skip(1_000_000_000 - before)
+
+            options: dict[str, Any] = {"until": 1_010_000_000, "cost": cost_model(cost)}
+            ours, theirs = run(code, late, **options), run(code, late, offered=False, **options)
+            assert ours.digest == theirs.digest  # type: ignore[attr-defined]
+            assert ours.vgic.line(34)
+    assert sum(answered) > 100
+
+
+def test_siblings_change_nothing(answered: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two CPUs that wake and wait for each other, printing."""
+    digests = []
+    for offered in (True, False):
+        if not offered:
+            monkeypatch.setattr(Letters, "offer", lambda *_what: None)
+        hypervisor = Hypervisor(Machine())
+        settings = PersonaSettings("smp", memory=16 << 20, cpus=2)
+        persona = hypervisor.add(settings, load_image(guests.path("smp"), RAM, settings.memory))
+        hypervisor.run(100_000_000)
+        assert persona.console.decode().endswith("smp: 0 wrong\n") or persona.console.endswith(b"smp: 0 wrong\r\n")
+        digests.append(hypervisor.trace.digest())
+    assert digests[0] == digests[1] and sum(answered) > 50
 
 
 def test_a_key_that_waits_shows_in_the_flags(answered: list[int]) -> None:
