@@ -142,7 +142,7 @@ def _build(kernel: str, options: dict[str, Any], devices: list[Device]) -> Hyper
     if options["initrd"]:
         image = with_initrd(image, options["initrd"], RAM, memory - FRAMEBUFFER_ROOM)
     chosen = parts(options)
-    if not is_kept():
+    if sys.stderr.isatty() and not is_kept():
         click.echo("minivisor: compiling the hot loops, once: a quarter of a minute", err=True)
     machine = Machine(
         options["board"],

@@ -32,6 +32,13 @@ def test_json_moves_the_console_to_stderr(run):
     assert err == "hello from EL1\nPSCI 1.1\n"
 
 
+def test_who_waits_for_the_compiler_is_told(run, monkeypatch):
+    monkeypatch.setattr("minivisor.machine.object_code.is_kept", lambda: False)
+    assert "compiling" not in run(HELLO)[2]  # nobody sits there
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert "compiling the hot loops, once" in run(HELLO)[2]
+
+
 def test_boot_arguments_arrive(run):
     status, out, _ = run(BENCH, "--append", "hvc 25")
     assert status == 0 and out.startswith("bench: hvc 25")

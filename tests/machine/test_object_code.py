@@ -105,6 +105,15 @@ def test_a_home_that_is_read_only_is_read(tmp_path: Path, monkeypatch: pytest.Mo
     assert object_code._kept("unit") == (["a"], [b"code"])
 
 
+def test_machine_code_asks_for_nothing_that_only_a_compiler_has() -> None:
+    """Neither the interpreter nor Numba's own functions: LLVM sees that nothing fails, and drops what they were for."""
+    assert core.run.address
+    _symbols, pieces = object_code._kept("core") or ([], [])
+    names = {name for piece in pieces for name in piece.split(b"\0")}
+    assert b"minivisor.machine.run.run" in {name.removeprefix(b"_") for name in names}
+    assert [name for name in names if name.lstrip(b"_").startswith((b"Py", b"NRT_", b"numba_"))] == []
+
+
 def test_another_processor_or_compiler_has_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
     rest = object_code._rest.__wrapped__
     names = {rest()}
