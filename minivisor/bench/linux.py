@@ -1,4 +1,4 @@
-"""Rows `linux` and `linux-smp`: Debian's arm64 kernel, from the start of the process to its shell.
+"""Rows `linux`, `linux-host`, `linux-smp`, `linux-idle`: Debian's arm64 kernel, from the start of the process to its shell.
 
     ours   python -m minivisor run KERNEL --initrd … --headless          peer   qemu-system-aarch64 -M virt -cpu cortex-a72, TCG
 
@@ -6,14 +6,19 @@ Both boot the same two files and print to a pipe, and the clock stops at the she
 loading of compiled code and all else that a person waits for is in it. Processor seconds are told as well: where others use
 the cores, the clock says more about them. The kernel and the RAM disk are not ours to give
 (`make linux`); without them the row is not run.
+
+`linux-idle` boots each once and then leaves its shell alone: processor time for a second of the clock.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +31,16 @@ from minivisor.hypervisor.placement import BLOCK
 from minivisor.machine.board import Machine
 from minivisor.platform.image import load_image, with_initrd
 
-__all__ = ["KERNEL", "RAM_DISK", "against_one", "against_qemu", "missing"]
+__all__ = ["KERNEL", "RAM_DISK", "against_one", "against_qemu", "by_the_hosts_clock", "idle", "missing"]
 
 KERNEL = Path("/usr/lib/debian-installer/images/12/arm64/text/debian-installer/arm64/linux")
 RAM_DISK = Path(__file__).resolve().parents[2] / "build" / "linux" / "initrd.gz"
-MEMORY, STEP, LIMIT = 512 << 20, 20_000_000, 20_000_000_000  # bytes; ns of virtual time
+MEMORY, STEP, LIMIT = 512 << 20, 20_000_000, 60_000_000_000  # bytes; ns of virtual time
 SHELL, INIT = b"minivisor: a shell", b"Run /init"
 ARGUMENTS = "console=ttyAMA0"
+SETTLE, IDLE = 3.0, 20.0  # seconds after the shell's first line, and of doing nothing after that
+PROCESSES = Path("/proc")
+Phases = Callable[[], dict[str, Any]]
 
 
 def missing() -> str | None:
@@ -42,19 +50,39 @@ def missing() -> str | None:
 
 def against_qemu(rounds: int, _quick: bool, tell: Tell) -> Measured:
     """Pairs in seconds: ours, QEMU's."""
+    return _beside_qemu("virtual", rounds, tell)
+
+
+def by_the_hosts_clock(rounds: int, _quick: bool, tell: Tell) -> Measured:
+    """Pairs in seconds: ours with time by the host's clock, QEMU's."""
+    return _beside_qemu("host", rounds, tell)
+
+
+def _beside_qemu(clock: str, rounds: int, tell: Tell) -> Measured:
     if absent := missing() or (None if qemu.installed() else qemu.ABSENT):
         return Measured([], not_run=absent)
-    return _boots(_ours(1), _qemu(), rounds, tell, 1)
+    return _boots(_ours(1, clock), _qemu(), rounds, tell, partial(_phases, 1, clock))
 
 
 def against_one(rounds: int, _quick: bool, tell: Tell) -> Measured:
     """Pairs in seconds: two vCPUs, one."""
     if absent := missing():
         return Measured([], not_run=absent)
-    return _boots(_ours(2), _ours(1), rounds, tell, 2)
+    return _boots(_ours(2), _ours(1), rounds, tell, partial(_phases, 2))
 
 
-def _boots(ours: Sequence[str], peer: Sequence[str], rounds: int, tell: Tell, cpus: int) -> Measured:
+def idle(rounds: int, quick: bool, tell: Tell) -> Measured:
+    """Pairs in percent of a core that a shell takes which nobody talks to: ours by the host's clock, QEMU's."""
+    if absent := missing() or (None if qemu.installed() else qemu.ABSENT):
+        return Measured([], not_run=absent)
+    if not (PROCESSES / "self" / "stat").is_file():
+        return Measured([], not_run="this system does not say what another process takes")
+    seconds = IDLE / 20 if quick else IDLE
+    ours = partial(_idle, _ours(1, "host"), seconds)
+    return Measured(interleave(ours, partial(_idle, _qemu(), seconds), rounds, tell), {"seconds": seconds})
+
+
+def _boots(ours: Sequence[str], peer: Sequence[str], rounds: int, tell: Tell, phases: Phases) -> Measured:
     """Pairs in seconds; the processor's seconds beside them; and once more, what each phase is made of."""
     used: dict[str, list[float]] = {"ours": [], "peer": []}
 
@@ -65,12 +93,13 @@ def _boots(ours: Sequence[str], peer: Sequence[str], rounds: int, tell: Tell, cp
         return seconds
 
     pairs = interleave(lambda: boot("ours", ours), lambda: boot("peer", peer), rounds, tell)
-    return Measured(pairs, {"cpu_seconds": used, PHASES: _phases(cpus)})
+    return Measured(pairs, {"cpu_seconds": used, PHASES: phases()})
 
 
-def _ours(cpus: int) -> list[str]:
+def _ours(cpus: int, clock: str = "virtual") -> list[str]:
     command = [sys.executable, "-m", "minivisor", "run", str(KERNEL), "--initrd", str(RAM_DISK), "--headless"]
-    return [*command, "--smp", str(cpus), "--memory", f"{MEMORY >> 20}M", "--append", ARGUMENTS, "--for", f"{LIMIT}ns"]
+    return [*command, "--smp", str(cpus), "--memory", f"{MEMORY >> 20}M", "--append", ARGUMENTS, "--for", f"{LIMIT}ns",
+            "--clock", clock]  # fmt: skip
 
 
 def _qemu() -> list[str]:
@@ -79,24 +108,45 @@ def _qemu() -> list[str]:
     return [*command, "-monitor", "none", "-serial", "stdio", "-nodefaults", *files]
 
 
-def _seconds(command: Sequence[str]) -> float:
-    """Until the shell is there. Raises RuntimeError when it never is."""
-    started = time.perf_counter()
+@contextmanager
+def _shell(command: Sequence[str]) -> Iterator[int]:
+    """While its shell waits: the process's number. Raises RuntimeError when there never is a shell."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         try:
-            for line in process.stdout:
-                if SHELL in line:
-                    return time.perf_counter() - started
+            if not any(SHELL in line for line in process.stdout):
+                raise RuntimeError(f"bench linux: {command[0]} ended without a shell")
+            yield process.pid
         finally:
             process.kill()
-    raise RuntimeError(f"bench linux: {command[0]} ended without a shell")
 
 
-def _phases(cpus: int) -> dict[str, Any]:
+def _seconds(command: Sequence[str]) -> float:
+    """From before the process starts until its shell is there."""
+    started = time.perf_counter()
+    with _shell(command):
+        return time.perf_counter() - started
+
+
+def _idle(command: Sequence[str], seconds: float) -> float:
+    """Percent of a core, once it has settled."""
+    with _shell(command) as process:
+        time.sleep(SETTLE)
+        started, before = time.perf_counter(), _used(process)
+        time.sleep(seconds)
+        return 100 * (_used(process) - before) / (time.perf_counter() - started)
+
+
+def _used(process: int) -> float:
+    """Processor seconds of a process so far: proc(5), utime and stime, the 14th and 15th fields; the second may hold blanks."""
+    fields = (PROCESSES / str(process) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _phases(cpus: int, clock: str = "virtual") -> dict[str, Any]:
     """Once more, not timed: instructions and exits by class until /init starts, and from there to the shell."""
     image = with_initrd(load_image(KERNEL, RAM, MEMORY), RAM_DISK, RAM, MEMORY - FRAMEBUFFER_ROOM)
-    hypervisor = Hypervisor(Machine(ram=MEMORY + BLOCK))
+    hypervisor = Hypervisor(Machine(ram=MEMORY + BLOCK), clock=clock)
     persona = hypervisor.add(PersonaSettings("linux", memory=MEMORY, cpus=cpus, bootargs=ARGUMENTS), image)
     phases, before = {}, _counts(hypervisor)
     for name, words in (("kernel", INIT), ("init", SHELL)):

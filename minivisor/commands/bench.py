@@ -14,7 +14,8 @@ from minivisor.errors import OptionError, fault
 __all__ = ["command"]
 
 ROWS = """guest, guest-host, guest-qemu, guest-host-qemu, exit, svc, tlb, walk, walk-naive, eoi, mmio_read_vgic,
-  mmio_read_user, timer, ipi, switch, trace, linux, linux-smp, start-warm, start-cold, help, memory"""
+  mmio_read_user, timer, ipi, switch, trace, linux, linux-host, linux-smp, linux-idle, start-warm, start-cold,
+  help, memory"""
 
 
 @click.command(
