@@ -11,7 +11,8 @@ from minivisor.hypervisor.scheduler import RoundRobin
 from minivisor.machine.board import Machine
 from minivisor.platform.image import Image
 from tests.machine import a64
-from tests.machine.test_watchpoints import ALL, KDE, MDE, D
+from tests.machine.test_debug import KDE, MDE, D
+from tests.machine.watching import ALL
 from tests.system.bare import CODE, DATA, MEMORY, VECTORS, words_at
 
 TURNS, SLICE = 400, 777

@@ -17,7 +17,8 @@ import pytest
 
 from tests.machine import a64
 from tests.machine.test_access import FORMS, INDEX9
-from tests.machine.test_watchpoints import EL0, EL1, KDE, LOAD, MDE, STORE, E, mask
+from tests.machine.test_debug import KDE, MDE
+from tests.machine.watching import EL0, EL1, LOAD, STORE, E, mask
 from tests.system.bare import CODE, DATA, VECTORS, boot
 
 UART, LOG = 0x0900_0000, DATA + 0x4_0000
