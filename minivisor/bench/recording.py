@@ -26,6 +26,12 @@ class Forgetful(Trace):
     def exit(self, *_row: Any, **_more: Any) -> None:
         pass
 
+    def device(self, *_row: Any, **_more: Any) -> None:
+        pass
+
+    def extend(self, _rows: bytes) -> None:
+        pass
+
 
 def measure(rounds: int, quick: bool, tell: Tell) -> Measured:
     """Pairs in µs an exit: the two sides retire the same instructions, and every exit has its record in ours."""

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from minivisor.machine.core import HORIZON, SYNC
-from minivisor.machine.watch import Watch, follow_host_clock
+from minivisor.machine.core import SYNC
 from tests.machine import a64
 from tests.machine.rig import AF, CODE, DATA, EL0T, EL1H, GICV, NG, PXN, S1_RW, VECTORS, XN, Rig
 from tests.machine.test_debug import KDE, MDE, SS, STEP, D
 from tests.machine.test_exceptions import IL
-from tests.machine.watching import ALL, DEBUG, LDP, LDRB_AT, STP, STRB, WNR, mask, two_pages, watch
+from tests.machine.watching import (
+    ALL,
+    DEBUG,
+    LDP,
+    STP,
+    WATCHED_WORD,
+    WNR,
+    mask,
+    neighbours,
+    two_pages,
+    watch,
+)
 
 
 @pytest.fixture
@@ -21,32 +29,6 @@ def rig() -> Rig:
 
 
 # ── everything else goes on ──────────────────────────────────────────────────────────────────────────────────────────
-
-WATCHED_WORD = 0x7F8
-
-
-def neighbours(seed: int) -> tuple[list[int], dict[str, int]]:
-    """Two hundred loads and stores of a page, in one block, but for eight bytes of it; then a call, a loop, exclusives."""
-    rng = random.Random(seed)
-    words = []
-    for _ in range(200):
-        register, at = rng.randrange(8, 16), rng.randrange(0, WATCHED_WORD - 8, 8)
-        pair = register + 8 << 10
-        words.append(
-            rng.choice(
-                (
-                    a64.LDR(register, 1, at),
-                    a64.STR(register, 1, at),
-                    LDRB_AT(register, 1, rng.choice((at, WATCHED_WORD - 1, WATCHED_WORD + 8))),
-                    STRB(register, 1, rng.choice((at, WATCHED_WORD - 1, WATCHED_WORD + 8))),
-                    STP | pair | 1 << 5 | register | (at // 8 & 0x1F) << 15,
-                    LDP | pair | 1 << 5 | register | (at // 8 & 0x1F) << 15,
-                    a64.ADD(register, register, rng.randrange(4096)),
-                )
-            )
-        )
-    words += [a64.LDXR(3, 1), a64.ADD(3, 3, 1), a64.STXR(4, 3, 1), a64.SUBS(2, 2, 1), a64.CBNZ(2, -4 * 204)]
-    return words, {"X1": DATA, "X2": 3} | {f"X{n}": rng.getrandbits(64) for n in range(8, 24)}
 
 
 @pytest.mark.parametrize("pstate", [EL0T, EL1H & ~D, EL1H], ids=["EL0", "EL1", "masked"])
@@ -79,27 +61,6 @@ def test_a_page_with_one_watched_word_works_as_any_other(rig: Rig, seed: int, ps
     rig.start(words, a64.SVC(1), pstate=pstate & ~D, **registers)
     rig.vector()
     assert rig.read("ELR_EL1", "FAR_EL1") == (CODE + 400, DATA + WATCHED_WORD)
-
-
-def test_the_same_by_the_hosts_clock(rig: Rig) -> None:
-    """Stops come from another thread then, between any two blocks; one instruction is a block."""
-    words, registers = neighbours(5)
-    registers["X2"] = 50
-    runs = []
-    assert follow_host_clock(rig.core)
-    for watched in (False, True):
-        rig.memory.span(DATA, 0x1000).fill(0x5A)
-        watch(rig, DATA + WATCHED_WORD, ALL if watched else 0)
-        rig.start(words, a64.LDR(0, 1, WATCHED_WORD), a64.SVC(1), pstate=EL1H & ~D, **registers)
-        reason, stops = HORIZON, 0
-        with Watch(rig.core):
-            while reason == HORIZON and stops < 1_000_000:
-                reason, stops = rig.core.run(rig.core.now + 100_000, resume=stops > 0), stops + 1
-        assert reason == SYNC
-        assert rig.core.read("ESR_EL1") >> 26 == (0x35 if watched else 0x15)
-        runs.append((rig.core.general()[1:], bytes(rig.memory.span(DATA, 0x1000))))
-    assert runs[0] == runs[1]
-    assert stops > 1
 
 
 def test_nothing_comes_out_while_none_is_armed(rig: Rig) -> None:

@@ -8,15 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 from minivisor.errors import EngineError
-from minivisor.machine.core import AARCH32, HORIZON, IRQ
+from minivisor.machine.core import AARCH32, HORIZON, IRQ, SYNC
 from minivisor.machine.exit_checks import keep_exit_checks
 from minivisor.machine.gic import HYP_TIMER, PhysicalGic
 from minivisor.machine.state import WORD
 from minivisor.machine.watch import Watch, follow_host_clock, host_time
 from tests.machine import a64
-from tests.machine.rig import CODE, GICV, HCR, Rig
+from tests.machine.rig import CODE, DATA, EL1H, GICV, HCR, Rig
+from tests.machine.test_debug import D
 from tests.machine.test_gicv import lr
 from tests.machine.test_serror import VSE
+from tests.machine.watching import ALL, WATCHED_WORD, neighbours, two_pages, watch
 
 SECOND = 1_000_000_000
 PATIENCE = 120 * SECOND  # ns a stop may be late on a host that is busy, or compiles first
@@ -150,6 +152,27 @@ def test_breakpoints_are_armed_whatever_comes_late(rig: Rig) -> None:
         rig.core.write("DBGBVR0_EL1", CODE + 0x400 + 4 * turn)
         assert rig.core.run(rig.core.now + 1_000) == HORIZON
         assert rig.core.read("DBGBVR0_EL1") == CODE + 0x400 + 4 * turn
+
+
+def test_a_page_with_one_watched_word_works_as_any_other() -> None:
+    """Stops come from another thread then, between any two blocks; one instruction is a block."""
+    words, registers = neighbours(5)
+    registers["X2"] = 50
+    rig, runs = two_pages(), list[tuple[tuple[int, ...], bytes]]()
+    assert follow_host_clock(rig.core)
+    for watched in (False, True):
+        rig.memory.span(DATA, 0x1000).fill(0x5A)
+        watch(rig, DATA + WATCHED_WORD, ALL if watched else 0)
+        rig.start(words, a64.LDR(0, 1, WATCHED_WORD), a64.SVC(1), pstate=EL1H & ~D, **registers)
+        reason, stops = HORIZON, 0
+        with Watch(rig.core):
+            while reason == HORIZON and stops < 1_000_000:
+                reason, stops = rig.core.run(rig.core.now + 100_000, resume=stops > 0), stops + 1
+        assert reason == SYNC
+        assert rig.core.read("ESR_EL1") >> 26 == (0x35 if watched else 0x15)
+        runs.append((rig.core.general()[1:], bytes(rig.memory.span(DATA, 0x1000))))
+    assert runs[0] == runs[1]
+    assert stops > 1
 
 
 def test_unicorns_own_mmu_counts_as_before() -> None:

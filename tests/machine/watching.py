@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from tests.machine import a64
 from tests.machine.rig import DATA, EL1H, PXN, S1_EL0, S1_RW, XN, Rig
 from tests.machine.test_debug import KDE, MDE, D
@@ -48,3 +50,30 @@ def fires(rig: Rig, word: int, pstate: int = EL1H & ~D, **registers: int) -> int
     exception_class = rig.core.read("ESR_EL1") >> 26
     assert exception_class in (0x15, 0x34, 0x35)
     return None if exception_class == 0x15 else rig.core.read("FAR_EL1")
+
+
+WATCHED_WORD = 0x7F8
+
+
+def neighbours(seed: int) -> tuple[list[int], dict[str, int]]:
+    """Two hundred loads and stores of a page, in one block, but for eight bytes of it; then a call, a loop, exclusives."""
+    rng = random.Random(seed)
+    words = []
+    for _ in range(200):
+        register, at = rng.randrange(8, 16), rng.randrange(0, WATCHED_WORD - 8, 8)
+        pair = register + 8 << 10
+        words.append(
+            rng.choice(
+                (
+                    a64.LDR(register, 1, at),
+                    a64.STR(register, 1, at),
+                    LDRB_AT(register, 1, rng.choice((at, WATCHED_WORD - 1, WATCHED_WORD + 8))),
+                    STRB(register, 1, rng.choice((at, WATCHED_WORD - 1, WATCHED_WORD + 8))),
+                    STP | pair | 1 << 5 | register | (at // 8 & 0x1F) << 15,
+                    LDP | pair | 1 << 5 | register | (at // 8 & 0x1F) << 15,
+                    a64.ADD(register, register, rng.randrange(4096)),
+                )
+            )
+        )
+    words += [a64.LDXR(3, 1), a64.ADD(3, 3, 1), a64.STXR(4, 3, 1), a64.SUBS(2, 2, 1), a64.CBNZ(2, -4 * 204)]
+    return words, {"X1": DATA, "X2": 3} | {f"X{n}": rng.getrandbits(64) for n in range(8, 24)}
