@@ -46,7 +46,8 @@ TEXT = "text"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What every record has. time: virtual ns. vcpu: its index, NOBODY for none. host: host ns, not digested."""
+    """What every record has. time: virtual ns. vcpu: its index, NOBODY for none. host: ns of the host's, not digested;
+    0 where nobody measured, as for exits that compiled code answers."""
 
     kind: ClassVar[Kind]
     time: int = 0

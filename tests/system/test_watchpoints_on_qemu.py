@@ -79,20 +79,7 @@ def test_the_same_accesses_are_watched(tmp_path: Path, seed: int) -> None:
     code = np.array(words, np.uint32).tobytes()
     handler = np.array([*NOTE, *SKIP], np.uint32).tobytes()
     image.write_bytes(code.ljust(VECTORS + 0x200 - CODE, b"\0") + handler)
-    machine = [
-        "-machine",
-        "virt",
-        "-cpu",
-        "cortex-a72",
-        "-m",
-        "64",
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-        "-serial",
-        "stdio",
-    ]
+    machine = "-machine virt -cpu cortex-a72 -m 64 -nodefaults -display none -monitor none -serial stdio".split()
     command = ["qemu-system-aarch64", *machine, "-kernel", str(image)]
     theirs = rows(subprocess.run(command, capture_output=True, timeout=120, check=True).stdout)
     assert {esr >> 26 for esr, _, _ in ours} == {0x35}
