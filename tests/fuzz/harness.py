@@ -42,6 +42,7 @@ DONE, EXECUTED = 1, 4  # words of the mailbox
 CHUNK = 200_000  # ns of virtual time in which a boot must begin a new operation
 CHUNKS = 75  # and a boot is over after so many
 STORM = 2_000  # exits within a chunk after which a boot is over, too: it costs us more than it finds
+RECORDS = 1 << 19  # that a trace keeps: more than a chunk can make, seed 50922 has made 134,127
 SLICE = 5_000
 LINES = 1 << 6 | 1 << 7  # HCR_EL2.VF and VI, the virtual interrupt lines: they follow the list registers
 EVERY = 64  # exits between two looks at what is costly to look at
@@ -53,7 +54,7 @@ class Arena:
     def __init__(self, mmu: str = "minivisor", gic: int = 2) -> None:
         self.registers: list[Registers] = []
         board = "a" if gic == 2 else "b"
-        self.hypervisor = Hypervisor(Machine(board, mmu), self._stages, RoundRobin(SLICE), trace=Trace(limit=1 << 16))
+        self.hypervisor = Hypervisor(Machine(board, mmu), self._stages, RoundRobin(SLICE), trace=Trace(limit=RECORDS))
         image = load_image(guests.path("fuzz"), RAM, MEMORY)
         self.fuzz = self.hypervisor.add(PersonaSettings("fuzz", memory=MEMORY, gic=gic), image)
         self.fuzz.power_off()
