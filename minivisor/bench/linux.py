@@ -48,6 +48,11 @@ def missing() -> str | None:
     return next((f"no {file} (make linux)" for file in (KERNEL, RAM_DISK) if not file.is_file()), None)
 
 
+def _absent() -> str | None:
+    """The same, or that there is no peer."""
+    return missing() or (None if qemu.installed() else qemu.ABSENT)
+
+
 def against_qemu(rounds: int, _quick: bool, tell: Tell) -> Measured:
     """Pairs in seconds: ours, QEMU's."""
     return _beside_qemu("virtual", rounds, tell)
@@ -59,7 +64,7 @@ def by_the_hosts_clock(rounds: int, _quick: bool, tell: Tell) -> Measured:
 
 
 def _beside_qemu(clock: str, rounds: int, tell: Tell) -> Measured:
-    if absent := missing() or (None if qemu.installed() else qemu.ABSENT):
+    if absent := _absent():
         return Measured([], not_run=absent)
     return _boots(_ours(1, clock), _qemu(), rounds, tell, partial(_phases, 1, clock))
 
@@ -73,7 +78,7 @@ def against_one(rounds: int, _quick: bool, tell: Tell) -> Measured:
 
 def idle(rounds: int, quick: bool, tell: Tell) -> Measured:
     """Pairs in percent of a core that a shell takes which nobody talks to: ours by the host's clock, QEMU's."""
-    if absent := missing() or (None if qemu.installed() else qemu.ABSENT):
+    if absent := _absent():
         return Measured([], not_run=absent)
     if not (PROCESSES / "self" / "stat").is_file():
         return Measured([], not_run="this system does not say what another process takes")

@@ -103,7 +103,7 @@ class Core(Invalidation):
         self.state = np.zeros(1, CORE)
         self.record = self.state[0]
         self.words = memoryview(self.state).cast("B").cast("Q")  # type: ignore[arg-type]  # the same record, as integers
-        self._address = hot.share(self.state)
+        self.address = hot.share(self.state)
         self._keep: list[object] = []
         self._stale = False  # registers beyond the general ones must be read before they are seen
         self._attached: SystemRegisters | None = None
@@ -143,9 +143,9 @@ class Core(Invalidation):
         plain = [getattr(arm64, f"UC_ARM64_REG_{name}") for name in REG_NAMES]
         coded = [arm64.UC_ARM64_REG_CP_REG] * len(CP_NAMES)
         vectors = [arm64.UC_ARM64_REG_Q0 + n for n in range(32)]
-        reg_at = self._address + int(CORE.fields["reg"][1])  # type: ignore[index]
-        cp_at = self._address + int(CORE.fields["cp"][1])  # type: ignore[index]
-        v_at = self._address + int(CORE.fields["v"][1])  # type: ignore[index]
+        reg_at = self.address + int(CORE.fields["reg"][1])  # type: ignore[index]
+        cp_at = self.address + int(CORE.fields["cp"][1])  # type: ignore[index]
+        v_at = self.address + int(CORE.fields["v"][1])  # type: ignore[index]
         cp_size = self.record.cp.dtype.itemsize
         where = [reg_at + 8 * n for n in range(len(plain))] + [cp_at + cp_size * n for n in range(len(coded))]
         self._vectors_at = len(where)
@@ -165,11 +165,11 @@ class Core(Invalidation):
         record.code_pages, record.code_words = hot.share(self._code_pages), self._code_pages.size
         engine.map_memory(self.uc, memory.base, memory.bytes)
         self._keep.append(breakpoints.map_rom(self.uc))
-        engine.map_device(self.uc, gicv_base, GICV_SIZE, read_gicv.address, write_gicv.address, self._address)
+        engine.map_device(self.uc, gicv_base, GICV_SIZE, read_gicv.address, write_gicv.address, self.address)
 
     def _add_hooks(self) -> None:
         """hooks: Unicorn's handles by what they are for; a diagnostic may put itself in their place (`table_log`)."""
-        user, self.hooks = self._address, dict[str, int]()
+        user, self.hooks = self.address, dict[str, int]()
         if self.mmu == "minivisor":
             self.hooks["fill_tlb"] = engine.add_hook(self.uc, const.UC_HOOK_TLB_FILL, fill_tlb.address, user)
             engine.spare_kernel_code(self.uc, never.address)
@@ -181,11 +181,6 @@ class Core(Invalidation):
             ("system", arm64.UC_ARM64_INS_SYS, system),
         ):
             self.hooks[name] = engine.add_hook(self.uc, const.UC_HOOK_INSN, hook.address, user, instruction)
-
-    @property
-    def address(self) -> int:
-        """Of the record, for compiled code."""
-        return self._address
 
     def keep(self, array: np.ndarray) -> int:
         """Hold memory that the record points to for as long as the core is there. Returns its address."""
@@ -296,7 +291,7 @@ class Core(Invalidation):
     def code_at(self, va: int) -> int:
         """The instruction word at a virtual address of the loaded vCPU, 0 where there is none. It marks no TLB."""
         self._write_back()
-        return int(code_word(self._address, va))
+        return int(code_word(self.address, va))
 
     def _stack_level(self) -> int:
         """Which banked stack pointer SP is now."""
@@ -347,10 +342,10 @@ class Core(Invalidation):
             self._write_back()
         if words[CODE_STALE_AT] | words[STALE_COUNT_AT]:
             self._drop_stale_code()
-        reason: int = run(self._address)
+        reason: int = run(self.address)
         while reason == CODE:
             self._drop_stale_code()
-            reason = run(self._address)
+            reason = run(self.address)
         if reason == AARCH32 and self.stops_between_blocks:  # translating for that state resets the flag
             drop_exit_checks(self.uc)
             self.uc.ctl_flush_tb()
@@ -364,7 +359,7 @@ class Core(Invalidation):
     def inject(self, exception_class: int, iss: int, far: int = 0) -> None:
         """Enter EL1's vector with this syndrome; the loaded vCPU returns to where it is now. far: for aborts, bytes."""
         self._write_back()
-        inject(self._address, exception_class, iss, far)
+        inject(self.address, exception_class, iss, far)
         self._stale = True
 
     @property

@@ -25,22 +25,21 @@ CODE_STALE_AT, STALE_COUNT_AT = WORD["code_stale"], WORD["stale_count"]
 
 
 class Invalidation:
-    """uc, record, words: of the core. _code_pages: a bit a page, see `code_pages.py`; _code_bits: the same, as integers."""
+    """uc, record, words: of the core. address: of the record, for compiled code.
+
+    _code_pages: a bit a page, see `code_pages.py`; _code_bits: the same, as integers.
+    """
 
     uc: Uc
     mmu: str
     memory: PhysicalMemory
     record: Any
+    address: int
     words: memoryview
     _code_pages: np.ndarray
     _code_bits: Any
 
     # ── TLB ──
-
-    @property
-    def address(self) -> int:
-        """Of the record, for compiled code."""
-        raise NotImplementedError
 
     def load_vmid(self, vmid: int) -> None:
         """Entries of this VMID are the ones in reach from now on (VTTBR_EL2.VMID, eight bits)."""

@@ -230,7 +230,7 @@ def test_what_the_engine_caches_is_writable_or_executable_and_never_both() -> No
     kind = ctypes.CFUNCTYPE(ctypes.c_uint32, *[ctypes.c_uint64] * 2, ctypes.c_uint32, *[ctypes.c_uint64] * 2)
     fill, result = kind(fill_tlb.address), (ctypes.c_uint64 * 2)()
     for access, permissions in ((16, 3), (17, 3), (18, 5)):  # UC_MEM_READ, WRITE, FETCH; read 1, write 2, execute 4
-        assert fill(0, DATA + 0x123, access, ctypes.addressof(result), int(rig.core._address)) == 1
+        assert fill(0, DATA + 0x123, access, ctypes.addressof(result), rig.core.address) == 1
         assert tuple(result) == (DATA, permissions)
 
 
