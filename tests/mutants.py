@@ -3,9 +3,9 @@
     make mutants                    all of them, some minutes
     make mutants ARGS=SGI           those whose rule has this word in it
 
-A row of `mutants.toml` says which rule of the interrupt controller, of scheduling, of devices or of SMP it breaks, and how.
-Unit tests of compiled sources run interpreted: no mutant has to be compiled for them. `tests/test_mutants.py` sees to it that
-every row still fits.
+A row of `mutants.toml` says which rule of the interrupt controller, of scheduling, of devices, of SMP or of walks it breaks,
+and how. Unit tests of compiled sources run interpreted: no mutant has to be compiled for them. `tests/test_mutants.py` sees to
+it that every row still fits.
 """
 
 from __future__ import annotations

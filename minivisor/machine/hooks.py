@@ -94,7 +94,7 @@ def regime(core):  # type: ignore[no-untyped-def]
 
 @hot
 def _walk(core, va, kind, el0):  # type: ignore[no-untyped-def]
-    return translate((core.ram, core.ram_words), core.ram_base, va, kind, el0, *regime(core), None)
+    return translate((core.ram, core.ram_words), core.ram_base, va, kind, el0, *regime(core), None, None)
 
 
 @hot

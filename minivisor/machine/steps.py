@@ -201,7 +201,7 @@ def note_walk(ram, words, base, kind, el0, head, steering, notes, whys, found): 
     steer, noted = array_at(steering, np.uint64(len(REGISTERS))), array_at(notes, NOTED)
     pa, leaf, ipa, status, stage, s1ptw = translate(
         (ram, words), base, array_at(head, ONE)[0], kind, el0, steer[0], steer[1], steer[2], steer[3], steer[4], steer[5],
-        steer[6] & ONE, noted,
+        steer[6] & ONE, noted, None,
     )  # fmt: skip
     _judge(noted, array_at(whys, np.uint64(MOST_STEPS)), ipa, status, stage, s1ptw)
     what = array_at(found, np.uint64(6))

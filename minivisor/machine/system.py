@@ -61,7 +61,8 @@ def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
     refresh_regime(core)
     kind, el0 = WRITE if op2 & ONE != ZERO else READ, ONE if op2 & TWO != ZERO else ZERO
     memory = (core.ram, core.ram_words)
-    ipa, _permissions, _level, _ng, status, walked = first_stage(memory, core.ram_base, va, kind, el0, *regime(core), None)
+    found = first_stage(memory, core.ram_base, va, kind, el0, *regime(core), None, None)
+    ipa, _permissions, _level, _ng, status, walked = found
     if walked != ZERO:
         note_fault(core, va, kind, status, TWO, walked & ~ONE, ONE)
         core.fault_pc = read_one(core, REG.PC)

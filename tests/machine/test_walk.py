@@ -38,7 +38,7 @@ def by_function(case: Case, arena: Arena) -> Outcome:
     regime = case.regime
     steering = (regime.sctlr, regime.tcr, regime.ttbr0, regime.ttbr1, regime.vttbr, regime.vtcr, regime.s2)
     access = (np.uint64(case.va), KINDS[case.kind], np.uint64(case.el == 0), *map(np.uint64, steering))
-    pa, _leaf, ipa, status, stage, s1ptw = map(int, translate(span(arena.memory.words), np.uint64(RAM), *access, None))
+    pa, _leaf, ipa, status, stage, s1ptw = map(int, translate(span(arena.memory.words), np.uint64(RAM), *access, None, None))
     if status:
         return "fault", status & 0x3F, stage, bool(s1ptw), ipa if stage == 2 else None
     if arena.read(pa - pa % 8) is None:
@@ -141,7 +141,7 @@ def test_any_vtcr_gives_a_translation_or_a_fault() -> None:
         vttbr = rng.choice((RAM, RAM + 0x10_0000 - 4096, 1 << 33, 0, (1 << 48) - 4096)) + rng.randrange(0, 1 << 16, 2)
         ipa = rng.getrandbits(rng.randint(12, 48))
         regime = Regime(s2=True, vtcr=vtcr, vttbr=vttbr)
-        found = stage2(span(arena.memory.words), np.uint64(RAM), np.uint64(vttbr), np.uint64(vtcr), np.uint64(ipa), None)
+        found = stage2(span(arena.memory.words), np.uint64(RAM), np.uint64(vttbr), np.uint64(vtcr), np.uint64(ipa), None, None)
         pa, _descriptor, _level, status = map(int, found)
         statuses.add(status)
         try:
