@@ -216,7 +216,7 @@ class ListRegister:
     group: int = 0
 
 
-State = dict[str, int]
+State = Mapping[str, int]
 """The saved registers of a vCPU by architectural name: what a world switch moves."""
 
 
@@ -227,7 +227,7 @@ class Core(Protocol):
 
     def write(self, name: str, value: int) -> None: ...
 
-    def read_many(self, names: Sequence[str]) -> dict[str, int]: ...
+    def read_many(self, names: Sequence[str]) -> Mapping[str, int]: ...
 
     def write_many(self, values: Mapping[str, int]) -> None: ...
 

@@ -35,8 +35,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "timers": ("CNTVOFF_EL2", "CNTKCTL_EL1", "CNTV_CVAL_EL0", "CNTP_CVAL_EL0", "CNTV_CTL_EL0", "CNTP_CTL_EL0"),
 }
 """What is switched, by owner. V0..V31 are 128 bits wide, all others 64."""
-
-REGISTERS = tuple(name for group in GROUPS.values() for name in group)
+REGISTERS = tuple(sorted(sum(GROUPS.values(), ()), key=lambda name: name[0] == "V" and name[1:].isdigit()))
+"""All of them, V0..V31 last: the order in which a trace tells them."""
 
 
 def save(core: Core) -> State:
@@ -46,5 +46,6 @@ def save(core: Core) -> State:
 
 def load(core: Core, state: State) -> None:
     """Make `core` this vCPU. Its exclusive monitor is cleared: a store-exclusive must not pair with another's load."""
-    core.write_many({name: state.get(name, 0) for name in REGISTERS})
+    saved = tuple(state) == REGISTERS  # as it was saved, which a core takes back in one piece
+    core.write_many(state if saved else {name: state.get(name, 0) for name in REGISTERS})
     core.write("CLREX", 0)

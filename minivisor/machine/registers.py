@@ -8,9 +8,24 @@ from typing import Any
 import numpy as np
 
 from minivisor.machine.hot import call, hot, store64
-from minivisor.machine.state import CP_NAMES, REG_NAMES
+from minivisor.machine.state import CP_NAMES, REG_NAMES, VECTORS
 
-__all__ = ["CP", "REG", "change", "look", "read_all", "read_cp", "read_general", "read_one", "write_cp", "write_one"]
+__all__ = [
+    "CP",
+    "GENERAL_BYTES",
+    "REG",
+    "change",
+    "look",
+    "read_all",
+    "read_cp",
+    "read_from",
+    "read_general",
+    "read_one",
+    "write_all",
+    "write_cp",
+    "write_general",
+    "write_one",
+]
 
 
 REG: Any = namedtuple("REG", REG_NAMES)(*range(len(REG_NAMES)))
@@ -23,11 +38,13 @@ ZERO, FOUR, EIGHT = np.uint64(0), np.uint64(4), np.uint64(8)
 GENERAL_COUNT = np.uint64(34)  # X0..X30, SP, PC, PSTATE
 REG_COUNT = np.uint64(len(REG_NAMES))
 ALL_COUNT = np.uint64(len(REG_NAMES) + len(CP_NAMES))
+VECTOR_COUNT = np.uint64(VECTORS)
+GENERAL_BYTES, VECTOR_BYTES = GENERAL_COUNT * EIGHT, VECTOR_COUNT * np.uint64(16)
 
 
 @hot
 def _batch(core, function, first, count):  # type: ignore[no-untyped-def]
-    call(function, core.uc, core.batch_ids + first * FOUR, core.batch_values + first * EIGHT, count, ZERO)
+    return call(function, core.uc, core.batch_ids + first * FOUR, core.batch_values + first * EIGHT, count, ZERO)
 
 
 @hot
@@ -55,6 +72,29 @@ def read_general(core):  # type: ignore[no-untyped-def]
 def read_all(core):  # type: ignore[no-untyped-def]
     """Every register into the record, except FP."""
     _batch(core, core.reg_read_batch, ZERO, ALL_COUNT)
+
+
+@hot
+def read_from(core, first):  # type: ignore[no-untyped-def]
+    """All registers from number `first` on into the record, FP last. Returns the engine's status."""
+    core.moved += (ALL_COUNT - first) * EIGHT + VECTOR_BYTES
+    return _batch(core, core.reg_read_batch, first, ALL_COUNT + VECTOR_COUNT - first)
+
+
+@hot
+def write_general(core):  # type: ignore[no-untyped-def]
+    """X0..X30, SP, PC and PSTATE, and HCR_EL2: one by encoding last, for the translation flags."""
+    _batch(core, core.reg_write_batch, ZERO, GENERAL_COUNT)
+    write_cp(core, CP.HCR_EL2, core.cp[CP.HCR_EL2].val)
+    core.moved += GENERAL_BYTES
+
+
+@hot
+def write_all(core):  # type: ignore[no-untyped-def]
+    """Every register, FP first, those by encoding last."""
+    _batch(core, core.reg_write_batch, ALL_COUNT, VECTOR_COUNT)
+    _batch(core, core.reg_write_batch, ZERO, ALL_COUNT)
+    core.moved += ALL_COUNT * EIGHT + VECTOR_BYTES
 
 
 @hot

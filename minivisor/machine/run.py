@@ -19,15 +19,29 @@ from minivisor.machine.hooks import flush_engine_tlb, peek
 from minivisor.machine.hot import call, entry, hot, load32, load64
 from minivisor.machine.icv import DONE, TRAPPED, access_icv, trapped_iss
 from minivisor.machine.letters import answer
-from minivisor.machine.registers import CP, REG, change, look, read_cp, read_general, read_one, write_cp, write_one
-from minivisor.machine.state import core_at
+from minivisor.machine.registers import (
+    CP,
+    GENERAL_BYTES,
+    REG,
+    change,
+    look,
+    read_cp,
+    read_from,
+    read_general,
+    read_one,
+    write_all,
+    write_cp,
+    write_general,
+    write_one,
+)
+from minivisor.machine.state import WRITE_SYSTEM, core_at
 from minivisor.machine.syndrome import DESCRIPTION, access_syndrome, esr, is_unprivileged, writes_back
 from minivisor.machine.system import ATTEND_FAULT
 from minivisor.machine.timer import catch_up, host_now, line_mask, next_expiry, now, retire
 from minivisor.machine.walk import FETCH, WRITE
 from minivisor.machine.watchpoints import TDE, WATCHED, match, read_watchpoints, shut, step_open
 
-__all__ = ["AARCH32", "CODE", "ERROR", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "inject", "run"]
+__all__ = ["AARCH32", "CODE", "ERROR", "FIXED_POINT", "HORIZON", "IRQ", "SYNC", "fetch", "inject", "run", "write_back"]
 
 ZERO, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
 ALL_ONES = MINUS_ONE = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
@@ -39,7 +53,7 @@ EC_SYSREG, EC_INSTRUCTION_ABORT, EC_PC_ALIGNMENT, EC_DATA_ABORT = (np.uint64(ec)
 EC_HVC, EC_SOFTWARE_STEP, EC_WATCHPOINT = np.uint64(0x16), np.uint64(0x32), np.uint64(0x34)
 EXTERNAL_ABORT = np.uint64(0x10)
 S1PTW, WNR, CM, FNV = np.uint64(1 << 7), np.uint64(1 << 6), np.uint64(1 << 8), np.uint64(1 << 10)
-GENERAL_BYTES = np.uint64(34 * 8)
+SYSTEM_CHANGED = np.uint64(WRITE_SYSTEM)
 EL1H_AARCH64 = np.uint64(1 << 32 | 0x5)  # as the engine keeps it
 PPI_MAINTENANCE = np.uint64(1 << 25)
 LEAST = np.uint64(50_000)  # ns by the host's clock that a guest gets whatever is due, so that it gets on
@@ -64,12 +78,13 @@ def _forget_exclusive(core):  # type: ignore[no-untyped-def]
 
 @hot
 def _write_back(core):  # type: ignore[no-untyped-def]
-    """Registers that EL2 changed in the record go to the engine; a write by encoding last, for the translation flags."""
-    if core.dirty != ZERO:
-        call(core.reg_write_batch, core.uc, core.batch_ids, core.batch_values, np.uint64(34), ZERO)
-        write_cp(core, CP.HCR_EL2, core.cp[CP.HCR_EL2].val)
-        core.moved += GENERAL_BYTES
-        core.dirty = ZERO
+    """Registers that EL2 changed in the record go to the engine."""
+    if core.dirty & SYSTEM_CHANGED != ZERO:
+        write_all(core)
+        core.regime_stale, core.watch_stale = ONE, ONE
+    elif core.dirty != ZERO:
+        write_general(core)
+    core.dirty = ZERO
 
 
 @hot
@@ -335,6 +350,18 @@ def run(address):  # type: ignore[no-untyped-def]
     _note_progress(core, began, far)
     core.moved += GENERAL_BYTES
     return core.reason
+
+
+@entry("void", "u64")
+def write_back(address):  # type: ignore[no-untyped-def]
+    """What `run` does first, for those who look at the engine before: what EL2 changed goes there. address: as for `run`."""
+    _write_back(core_at(address))
+
+
+@entry("u32", "u64", "u64")
+def fetch(address, first):  # type: ignore[no-untyped-def]
+    """Registers from number `first` on (state.py) into the record, for EL2. Returns the engine's status."""
+    return np.uint32(read_from(core_at(address), first))
 
 
 @entry("void", "u64", "u64", "u64", "u64")

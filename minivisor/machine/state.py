@@ -11,7 +11,22 @@ import numpy as np
 
 from minivisor.machine.hot import record_at
 
-__all__ = ["CORE", "CP_NAMES", "LIST_REGISTERS", "REG_NAMES", "STALE_PAGES", "TLB_SETS", "TLB_WAYS", "WORD", "core_at"]
+__all__ = [
+    "CORE",
+    "CP_NAMES",
+    "LIST_REGISTERS",
+    "REG_NAMES",
+    "STALE_PAGES",
+    "TLB_SETS",
+    "TLB_WAYS",
+    "VECTORS",
+    "WORD",
+    "WRITE_BREAKPOINT",
+    "WRITE_GENERAL",
+    "WRITE_REGIME",
+    "WRITE_SYSTEM",
+    "core_at",
+]
 
 LIST_REGISTERS = 16
 """The most list registers a GICv2 can have (GICH_VTR.ListRegs is six bits, GICH_LR0..63; we build up to 16)."""
@@ -41,6 +56,13 @@ AFSR0_EL1, AFSR1_EL1 and AMAIR_EL1 read as zero and ignore writes on this core; 
 one by encoding would overwrite the start of its register file.
 """
 
+VECTORS = 32
+"""V0..V31, 128 bits each."""
+
+WRITE_GENERAL, WRITE_SYSTEM, WRITE_REGIME, WRITE_BREAKPOINT = 1, 2, 4, 8
+"""What EL2 changed in the record, in `CORE.dirty`: a general register; any other; one whose change leaves the engine's own TLB
+wrong; one that must be armed. The latter two are Python's to see to."""
+
 _u8 = "u8"
 
 CORE = np.dtype(
@@ -54,7 +76,7 @@ CORE = np.dtype(
                 # context: a buffer for one, or (live) the engine's own registers; ..._at count from there
                 *((name, _u8) for name in ("context", "live", "syndrome_at", "exclusive_at", "pstate_at", "x0_at")),
                 *((name, _u8) for name in ("sp_el0_at", "sp_el1_at", "elr_el1_at", "esr_el1_at", "vbar_el1_at")),
-                # batch_...: all of reg, then all of cp
+                # batch_...: all of reg, then all of cp, then all of v
                 *((name, _u8) for name in ("invalid_address_at", "batch_ids", "batch_values")),
                 ("scratch", _u8),
                 ("native_mmu", _u8),  # 1: Unicorn walks; 0: our walk
@@ -68,8 +90,8 @@ CORE = np.dtype(
                     [*((name, "u4") for name in ("crn", "crm", "op0", "op1", "op2", "pad")), ("val", _u8)],
                     (len(CP_NAMES),),
                 ),
-                ("v", _u8, (64,)),  # V0..V31, low then high half
-                ("dirty", _u8),  # Python changed `reg`: write it back before entering the guest
+                ("v", _u8, (2 * VECTORS,)),  # V0..V31, low then high half
+                ("dirty", _u8),  # EL2 changed something: write it back before entering the guest
                 ("vmid", _u8),
                 # ── time, in nanoseconds: one retired instruction is one ──
                 *((name, _u8) for name in ("retired", "skipped", "block_pc", "block_insns", "deadline", "horizon")),
