@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from minivisor.machine.hot import hot_parallel, prange, span
 from minivisor.machine.steps import KINDS, REGISTERS
-from minivisor.machine.walk import WALK_CACHE_WORDS, translate
+from minivisor.machine.walk import Ram, Regime, translate
+from minivisor.machine.walk_cache import WALK_CACHE_WORDS
 
 __all__ = ["Translations", "translate_batch"]
 
@@ -42,15 +43,12 @@ class Translations:
 
 
 @hot_parallel
-def _translate_all(memory, base, vas, kind, el0, steering, caches, pas, ipas, small):  # type: ignore[no-untyped-def]
+def _translate_all(ram, regime, vas, kind, el0, caches, pas, ipas, small):  # type: ignore[no-untyped-def]
     """pas, ipas: uint64[n], small: uint8[4, n], what comes of each address: memory is filled once, and no more than needed."""
-    sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two = steering
     for piece in prange((vas.shape[0] + PIECE - 1) // PIECE):
         walk_cache = caches + np.uint64(piece * WALK_CACHE_WORDS * 8)
         for at in range(piece * PIECE, min(piece * PIECE + PIECE, vas.shape[0])):
-            pas[at], _leaf, ipas[at], status, stage, s1ptw = translate(
-                memory, base, vas[at], kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two, None, walk_cache
-            )
+            pas[at], _leaf, ipas[at], status, stage, s1ptw = translate(ram, regime, vas[at], kind, el0, None, walk_cache)
             small[FAULTED, at], small[FSC, at] = status >= FAULT, status & FSC_MASK
             small[STAGE, at], small[S1PTW, at] = stage, s1ptw
 
@@ -68,11 +66,10 @@ def translate_batch(
     memory, base: RAM as uint64[m] and its physical address. kind: "r", "w" or "x". el: 0 or 1. registers: see REGISTERS.
     """
     given = registers or {}
-    *steering, hcr = (np.uint64(given.get(name, 0)) for name in REGISTERS)
-    addresses = np.ascontiguousarray(vas, np.uint64)
-    pas, ipas = np.empty_like(addresses), np.empty_like(addresses)
-    small, regime = np.empty((4, addresses.size), np.uint8), (*steering, hcr & np.uint64(1))
-    access = KINDS[kind][0], np.uint64(el == 0)
+    regime = Regime(*(np.uint64(given.get(name, 0)) for name in REGISTERS))
+    ram, regime = Ram(*span(memory), np.uint64(base)), regime._replace(two_stages=regime.two_stages & np.uint64(1))
+    addresses, access = np.ascontiguousarray(vas, np.uint64), (KINDS[kind][0], np.uint64(el == 0))
+    pas, ipas, small = np.empty_like(addresses), np.empty_like(addresses), np.empty((4, addresses.size), np.uint8)
     caches = np.zeros((-(-addresses.size // PIECE), WALK_CACHE_WORDS), np.uint64)
-    _translate_all(span(memory), np.uint64(base), addresses, *access, regime, span(caches)[0], pas, ipas, small)
+    _translate_all(ram, regime, addresses, *access, span(caches)[0], pas, ipas, small)
     return Translations(pas, ipas, small[FAULTED] != 0, small[FSC], small[STAGE], small[S1PTW] != 0)

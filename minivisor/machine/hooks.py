@@ -21,7 +21,7 @@ from minivisor.machine.state import core_at
 from minivisor.machine.syndrome import is_unprivileged
 from minivisor.machine.timer import read_timer, retire, stop_soon, write_timer
 from minivisor.machine.tlb import MISS, insert, lookup
-from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, translate, untagged
+from minivisor.machine.walk import EL0_SHIFT, FETCH, PERMISSION, READ, S2_SHIFT, WRITE, Ram, Regime, translate, untagged
 from minivisor.machine.watchpoints import WATCHED, is_closed
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "note_fault",
     "peek",
     "physical",
+    "ram_of",
     "read_system",
     "refresh_regime",
     "regime",
@@ -79,9 +80,15 @@ def asid_of(core):  # type: ignore[no-untyped-def]
 
 
 @hot
+def ram_of(core):  # type: ignore[no-untyped-def]
+    """Where `translate` and `first_stage` find tables."""
+    return Ram(core.ram, core.ram_words, core.ram_base)
+
+
+@hot
 def regime(core):  # type: ignore[no-untyped-def]
-    """What `translate` and `first_stage` want to know of the registers."""
-    return (
+    """What they want to know of the registers."""
+    return Regime(
         core.cp[CP.SCTLR_EL1].val,
         core.cp[CP.TCR_EL1].val,
         core.reg[REG.TTBR0_EL1],
@@ -94,7 +101,7 @@ def regime(core):  # type: ignore[no-untyped-def]
 
 @hot
 def _walk(core, va, kind, el0):  # type: ignore[no-untyped-def]
-    return translate((core.ram, core.ram_words), core.ram_base, va, kind, el0, *regime(core), None, None)
+    return translate(ram_of(core), regime(core), va, kind, el0, None, None)
 
 
 @hot

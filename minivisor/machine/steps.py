@@ -25,7 +25,7 @@ from minivisor.arch.descriptors import describe
 from minivisor.arch.esr import FSC_NAMES
 from minivisor.errors import MinivisorError
 from minivisor.machine.hot import array_at, entry, hot, share, span
-from minivisor.machine.walk import FETCH, NOTE_WORDS, READ, WRITE, translate
+from minivisor.machine.walk import FETCH, NOTE_WORDS, READ, WRITE, Ram, Regime, translate
 from minivisor.trace.kinds import Kind, WalkAccess
 from minivisor.trace.row import ROW
 from minivisor.trace.store import Trace
@@ -199,10 +199,9 @@ def _steering(registers: Mapping[str, int]) -> np.ndarray:
 def note_walk(ram, words, base, kind, el0, head, steering, notes, whys, found):  # type: ignore[no-untyped-def]
     """`translate`, with notes, and what came of each step. ram, words: see `hot.span`; the last five are arrays."""
     steer, noted = array_at(steering, np.uint64(len(REGISTERS))), array_at(notes, NOTED)
-    pa, leaf, ipa, status, stage, s1ptw = translate(
-        (ram, words), base, array_at(head, ONE)[0], kind, el0, steer[0], steer[1], steer[2], steer[3], steer[4], steer[5],
-        steer[6] & ONE, noted, None,
-    )  # fmt: skip
+    regime = Regime(steer[0], steer[1], steer[2], steer[3], steer[4], steer[5], steer[6] & ONE)
+    memory = Ram(ram, words, base)
+    pa, leaf, ipa, status, stage, s1ptw = translate(memory, regime, array_at(head, ONE)[0], kind, el0, noted, None)
     _judge(noted, array_at(whys, np.uint64(MOST_STEPS)), ipa, status, stage, s1ptw)
     what = array_at(found, np.uint64(6))
     what[0], what[1], what[2], what[3], what[4], what[5] = pa, leaf, ipa, status, stage, s1ptw

@@ -13,7 +13,7 @@ import numpy as np
 
 from minivisor.machine.code_pages import page_changed
 from minivisor.machine.exceptions import exception_level
-from minivisor.machine.hooks import flush_engine_tlb, note_fault, physical, refresh_regime, regime
+from minivisor.machine.hooks import flush_engine_tlb, note_fault, physical, ram_of, refresh_regime, regime
 from minivisor.machine.hot import callback, hot, load32, load64
 from minivisor.machine.registers import CP, REG, read_one, write_one
 from minivisor.machine.state import core_at
@@ -60,9 +60,7 @@ def _address_translate(core, op2, va):  # type: ignore[no-untyped-def]
     """AT S1E1R/W, S1E0R/W: stage 1 only, the result in PAR_EL1 (C5.5, PAR_EL1). A stage-2 fault on the walk goes to EL2."""
     refresh_regime(core)
     kind, el0 = WRITE if op2 & ONE != ZERO else READ, ONE if op2 & TWO != ZERO else ZERO
-    memory = (core.ram, core.ram_words)
-    found = first_stage(memory, core.ram_base, va, kind, el0, *regime(core), None, None)
-    ipa, _permissions, _level, _ng, status, walked = found
+    ipa, _permissions, _level, _ng, status, walked = first_stage(ram_of(core), regime(core), va, kind, el0, None, None)
     if walked != ZERO:
         note_fault(core, va, kind, status, TWO, walked & ~ONE, ONE)
         core.fault_pc = read_one(core, REG.PC)

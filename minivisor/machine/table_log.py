@@ -32,6 +32,7 @@ from minivisor.machine.hooks import (
     begin_block,
     fill,
     peek,
+    ram_of,
     refresh_regime,
     regime,
 )
@@ -226,7 +227,7 @@ def _announce(control, core, va):  # type: ignore[no-untyped-def]
     notes, seen = array_at(control[NOTES_AT], np.uint64(NOTES)), array_at(control[SEEN_AT], control[PAGES])
     notes[0], tcr = ZERO, core.cp[CP.TCR_EL1].val
     va = untagged(va, tcr)
-    first_stage((core.ram, core.ram_words), core.ram_base, va, READ, ZERO, *regime(core), notes, None)
+    first_stage(ram_of(core), regime(core), va, READ, ZERO, notes, None)
     root = core.reg[REG.TTBR1_EL1] if va >> np.uint64(55) & ONE != ZERO else core.reg[REG.TTBR0_EL1]
     for row in range(int(notes[0])):
         at = NOTE_WORDS * (np.uint64(row) + ONE)

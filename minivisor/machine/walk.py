@@ -14,20 +14,22 @@ Hardware walks tables; EL2 and the guest kernel build them. This is the walk tha
     |         |     |  XN   |con|  |     | output address     | 0|AF| SH |S2AP| MemAttr|T|V|   stage 2
     +---------+-----+---+---+---+--+-----+--------------------+--+--+----+----+---+----+-+-+
 
-Memory is (where the words of RAM are in the host, how many), from physical address `base` on: an array would be counted at
-each turn of the walk, a third of its time; a table outside it is an external abort on the walk.
+RAM is where its words are in the host, and how many: an array would be counted at each turn of the walk, a third of
+its time. A table outside it is an external abort on the walk.
 
 A walk may be asked to leave notes, of every descriptor it reads (`steps.py` shows them). The hooks pass None, for which the
 compiler leaves no trace of the notes; whoever wants them passes an array and gets the very same source compiled with them.
-The same goes for a walk cache, as cores have them: which table of level 3 a region of 2 MiB led to. Behind it a walk of both
-stages reads three descriptors, not fifteen. It is for many walks while nobody writes a table (`batch.py`).
+The same goes for a walk cache (`walk_cache.py`), which is for many walks while nobody writes a table.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from minivisor.machine.hot import hot_inline, load64, store64
+from minivisor.machine.hot import hot_inline, load64
+from minivisor.machine.walk_cache import STAGE1_SLOTS, keep, recall
 
 __all__ = [
     "ACCESS_FLAG",
@@ -40,8 +42,9 @@ __all__ = [
     "READ",
     "S2_SHIFT",
     "TRANSLATION",
-    "WALK_CACHE_WORDS",
     "WRITE",
+    "Ram",
+    "Regime",
     "first_stage",
     "stage1",
     "stage1_permissions",
@@ -63,15 +66,11 @@ READ, WRITE, FETCH = np.uint64(1), np.uint64(2), np.uint64(4)
 EL0_SHIFT, S2_SHIFT = np.uint64(3), np.uint64(6)
 
 ZERO, ONE, TWO, THREE = (np.uint64(n) for n in range(4))
-EIGHT, NINE, TWELVE, SIXTEEN = (np.uint64(n) for n in (8, 9, 12, 16))
+NINE, TWELVE, SIXTEEN = (np.uint64(n) for n in (9, 12, 16))
 MOST_INDEX_BITS = np.uint64(13)  # sixteen concatenated tables of 512 entries
 # Notes are uint64[NOTE_WORDS * (1 + 24)]: how many, then from NOTE_WORDS on for each (stage, level, table, index, address of
 # the descriptor as PA, the address translated, whether memory answered, the descriptor). `table` is an IPA at stage 1.
 NOTE_WORDS = np.uint64(8)
-# A walk cache is uint64[WALK_CACHE_WORDS], zeroes at first: slots of stage 2, then of stage 1; in each the region plus one, the
-# table of level 3 that the walk came to, as a descriptor says it, and all descriptors on the way, or-ed.
-SLOTS, SLOT_SHIFT, REGION_SHIFT = np.uint64(64), np.uint64(5), np.uint64(21)
-STAGE1_SLOTS, WALK_CACHE_WORDS = SLOTS << SLOT_SHIFT, 2 * 64 * 4
 ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 ADDRESS_MASK = np.uint64(0x0000_FFFF_FFFF_F000)  # bits 47:12
 ACCESS_FLAG_BIT = np.uint64(1 << 10)
@@ -80,6 +79,26 @@ PXN, UXN = np.uint64(1 << 53), np.uint64(1 << 54)
 TCR_TBI0, TCR_TBI1 = np.uint64(37), np.uint64(38)
 TAG = np.uint64(0xFF << 56)
 WXN = np.uint64(1 << 19)  # SCTLR_EL1.WXN
+
+
+class Ram(NamedTuple):
+    """at: where its words are in the host. words: how many. base: its physical address. All uint64."""
+
+    at: Any
+    words: Any
+    base: Any
+
+
+class Regime(NamedTuple):
+    """What steers a translation at EL1 and EL0: SCTLR_EL1 to VTCR_EL2, and HCR_EL2.VM as 0 or 1. All uint64."""
+
+    sctlr: Any
+    tcr: Any
+    ttbr0: Any
+    ttbr1: Any
+    vttbr: Any
+    vtcr: Any
+    two_stages: Any
 
 
 @hot_inline
@@ -135,32 +154,6 @@ def _note_descriptor(notes, descriptor):  # type: ignore[no-untyped-def]
 
 
 @hot_inline
-def _slot(walk_cache, address):  # type: ignore[no-untyped-def]
-    """Where in the host a walk cache keeps what is known of this address, of one stage."""
-    return walk_cache + (((address >> REGION_SHIFT) & (SLOTS - ONE)) << SLOT_SHIFT)
-
-
-@hot_inline
-def _keep(walk_cache, address, level, table, attributes):  # type: ignore[no-untyped-def]
-    """A walk goes on at `level`, in `table`: the last one is worth keeping."""
-    if walk_cache is None or level != THREE:
-        return
-    slot = _slot(walk_cache, address)
-    store64(slot, (address >> REGION_SHIFT) + ONE)
-    store64(slot + EIGHT, table)
-    store64(slot + SIXTEEN, attributes)
-
-
-@hot_inline
-def _recall(walk_cache, address):  # type: ignore[no-untyped-def]
-    """(known, table, attributes): where a walk for this address may begin, at level 3."""
-    if walk_cache is None:
-        return False, ZERO, ZERO
-    slot = _slot(walk_cache, address)
-    return load64(slot) == (address >> REGION_SHIFT) + ONE, load64(slot + EIGHT), load64(slot + SIXTEEN)
-
-
-@hot_inline
 def _decode(descriptor, level, output_bits):  # type: ignore[no-untyped-def]
     """What a descriptor of either stage is: (leaf, status); status 0 when the walk may use it (DDI 0487, D8.3)."""
     leaf = level == THREE or descriptor & TWO == ZERO
@@ -181,45 +174,44 @@ def _output(descriptor, level, address):  # type: ignore[no-untyped-def]
 
 
 @hot_inline
-def _stage2_start(vttbr, vtcr, ipa, output_bits):  # type: ignore[no-untyped-def]
+def _stage2_start(regime, ipa, output_bits):  # type: ignore[no-untyped-def]
     """Where stage 2 begins: (table, index, level, status). Start level and concatenation: D8.2.5."""
-    input_bits, start = np.uint64(64) - (vtcr & np.uint64(0x3F)), (vtcr >> np.uint64(6)) & THREE
+    input_bits, start = np.uint64(64) - (regime.vtcr & np.uint64(0x3F)), (regime.vtcr >> np.uint64(6)) & THREE
     if start == THREE:
         return ZERO, ZERO, ZERO, TRANSLATION
     level = TWO - start
     top = _shift(level)
     if input_bits <= top or input_bits > top + MOST_INDEX_BITS or ipa >> input_bits != ZERO:
         return ZERO, ZERO, ZERO, TRANSLATION
-    table = _root(vttbr, input_bits, top)
+    table = _root(regime.vttbr, input_bits, top)
     status = ADDRESS_SIZE if table >> output_bits != ZERO else ZERO
     return table, ipa >> top, level, status  # every bit above: concatenated tables are one longer table
 
 
 @hot_inline
-def stage2(memory, base, vttbr, vtcr, ipa, notes, walk_cache):  # type: ignore[no-untyped-def]
+def stage2(ram, regime, ipa, notes, walk_cache):  # type: ignore[no-untyped-def]
     """Walk stage 2 for one IPA.
 
-    memory, base: RAM as `hot.span` gives it and its physical address. vttbr, vtcr: VTTBR_EL2, VTCR_EL2. ipa: bytes.
-    notes: None, or see NOTE_WORDS. walk_cache: None, or where in the host one of this regime is.
+    ipa: bytes. notes: None, or see NOTE_WORDS. walk_cache: None, or where in the host one of this regime is.
     Returns (pa, descriptor, level, status): the output address, the leaf descriptor, its level; status 0 when translated,
     otherwise FAULT | FSC including the level. Permissions are the caller's to check (`stage2_permissions`).
     Source: DDI 0487, D8.2.3 "stage 2 translation process".
     """
-    output_bits = _output_bits((vtcr >> SIXTEEN) & np.uint64(7))
-    known, table, _attributes = _recall(walk_cache, ipa)
+    output_bits = _output_bits((regime.vtcr >> SIXTEEN) & np.uint64(7))
+    known, table, _attributes = recall(walk_cache, ipa)
     if known:
         index, level = (ipa >> TWELVE) & np.uint64(0x1FF), THREE
     else:
-        table, index, level, status = _stage2_start(vttbr, vtcr, ipa, output_bits)
+        table, index, level, status = _stage2_start(regime, ipa, output_bits)
         if status != ZERO:
             return ZERO, ZERO, ZERO, status
     while True:
         address = table + (index << THREE)
-        word = (address - base) >> THREE
+        word = (address - ram.base) >> THREE
         _note(notes, TWO, level, table, index, address, ipa)
-        if address < base or word >= memory[1]:
+        if address < ram.base or word >= ram.words:
             return ZERO, ZERO, level, EXTERNAL_ON_WALK + level
-        descriptor = load64(memory[0] + (word << THREE))
+        descriptor = load64(ram.at + (word << THREE))
         _note_descriptor(notes, descriptor)
         leaf, status = _decode(descriptor, level, output_bits)
         if status != ZERO:
@@ -228,7 +220,7 @@ def stage2(memory, base, vttbr, vtcr, ipa, notes, walk_cache):  # type: ignore[n
             return _output(descriptor, level, ipa), descriptor, level, ZERO
         table = descriptor & ADDRESS_MASK
         level += ONE
-        _keep(walk_cache, ipa, level, table, ZERO)
+        keep(walk_cache, ipa, level, table, ZERO)
         index = (ipa >> _shift(level)) & np.uint64(0x1FF)
 
 
@@ -275,16 +267,14 @@ def untagged(va, tcr):  # type: ignore[no-untyped-def]
 
 
 @hot_inline
-def _stage1_start(va, tcr, ttbr0, ttbr1, output_bits):  # type: ignore[no-untyped-def]
+def _stage1_start(regime, va, output_bits):  # type: ignore[no-untyped-def]
     """Where stage 1 begins: (table, index, level, status). D8.2.2; a TTBR's half, T0SZ and EPD in TCR_EL1."""
     upper = va >> np.uint64(55) & ONE != ZERO
-    if upper:
-        size, disabled, ttbr = (tcr >> np.uint64(16)) & np.uint64(0x3F), tcr & np.uint64(1 << 23), ttbr1
-    else:
-        size, disabled, ttbr = tcr & np.uint64(0x3F), tcr & np.uint64(1 << 7), ttbr0
+    half, ttbr = (regime.tcr >> SIXTEEN, regime.ttbr1) if upper else (regime.tcr, regime.ttbr0)
+    size, disabled = half & np.uint64(0x3F), half & np.uint64(1 << 7)
     size = min(max(size, np.uint64(16)), np.uint64(39))  # outside, the architecture lets us clamp
     input_bits = np.uint64(64) - size
-    above = untagged(va, tcr) >> input_bits
+    above = untagged(va, regime.tcr) >> input_bits
     if above != (ALL_ONES >> input_bits if upper else ZERO) or disabled != ZERO:
         return ZERO, ZERO, ZERO, TRANSLATION
     level = np.uint64(4) - (input_bits - np.uint64(4)) // NINE
@@ -295,92 +285,88 @@ def _stage1_start(va, tcr, ttbr0, ttbr1, output_bits):  # type: ignore[no-untype
 
 
 @hot_inline
-def _through_stage2(memory, base, ipa, vttbr, vtcr, two_stages, notes, walk_cache):  # type: ignore[no-untyped-def]
+def _through_stage2(ram, regime, ipa, notes, walk_cache):  # type: ignore[no-untyped-def]
     """The PA of a stage-1 descriptor, which is read and so must be readable: (pa, level, status)."""
-    if two_stages == ZERO:
+    if regime.two_stages == ZERO:
         return ipa, ZERO, ZERO
-    pa, leaf, level, status = stage2(memory, base, vttbr, vtcr, ipa, notes, walk_cache)
+    pa, leaf, level, status = stage2(ram, regime, ipa, notes, walk_cache)
     if status == ZERO and stage2_permissions(leaf) & READ == ZERO:
         status = PERMISSION + level
     return pa, level, status
 
 
 @hot_inline
-def stage1(memory, base, va, tcr, ttbr0, ttbr1, wxn, vttbr, vtcr, two_stages, notes, walk_cache):  # type: ignore[no-untyped-def]
-    """Walk stage 1 for one VA; each descriptor is read through stage 2 when `two_stages` is not 0.
+def stage1(ram, regime, va, notes, walk_cache):  # type: ignore[no-untyped-def]
+    """Walk stage 1 for one VA; each descriptor is read through stage 2 when the regime has two stages.
 
     Returns (ipa, permissions, level, not_global, status, stage2_ipa): `status` as in `stage2`; when the fault is stage 2's,
     on the walk itself, `stage2_ipa` is the descriptor's IPA with bit 0 set, otherwise 0.
     Source: DDI 0487, D8.2.2 "stage 1 translation process".
     """
-    output_bits = _output_bits((tcr >> np.uint64(32)) & np.uint64(7))
+    output_bits = _output_bits((regime.tcr >> np.uint64(32)) & np.uint64(7))
     mine = None if walk_cache is None else walk_cache + STAGE1_SLOTS
-    known, table, hierarchical = _recall(mine, va)
+    known, table, hierarchical = recall(mine, va)
     if known:
         index, level = (va >> TWELVE) & np.uint64(0x1FF), THREE
     else:
-        table, index, level, status = _stage1_start(va, tcr, ttbr0, ttbr1, output_bits)
+        table, index, level, status = _stage1_start(regime, va, output_bits)
         if status != ZERO:
             return ZERO, ZERO, ZERO, ZERO, status, ZERO
         hierarchical = ZERO
     while True:
         where = table + (index << THREE)
-        address, s2_level, status = _through_stage2(memory, base, where, vttbr, vtcr, two_stages, notes, walk_cache)
+        address, s2_level, status = _through_stage2(ram, regime, where, notes, walk_cache)
         if status != ZERO:
             return ZERO, ZERO, s2_level, ZERO, status, where | ONE
-        word = (address - base) >> THREE
+        word = (address - ram.base) >> THREE
         _note(notes, ONE, level, table, index, address, va)
-        if address < base or word >= memory[1]:
+        if address < ram.base or word >= ram.words:
             return ZERO, ZERO, level, ZERO, EXTERNAL_ON_WALK + level, ZERO
-        descriptor = load64(memory[0] + (word << THREE))
+        descriptor = load64(ram.at + (word << THREE))
         _note_descriptor(notes, descriptor)
         leaf, status = _decode(descriptor, level, output_bits)
         if status != ZERO:
             return ZERO, ZERO, level, ZERO, status, ZERO
         if leaf:
-            permissions = stage1_permissions(descriptor, hierarchical, wxn)
+            permissions = stage1_permissions(descriptor, hierarchical, regime.sctlr & WXN != ZERO)
             return _output(descriptor, level, va), permissions, level, descriptor & NOT_GLOBAL, ZERO, ZERO
         hierarchical |= descriptor
         table = descriptor & ADDRESS_MASK
         level += ONE
-        _keep(mine, va, level, table, hierarchical)
+        keep(mine, va, level, table, hierarchical)
         index = (va >> _shift(level)) & np.uint64(0x1FF)
 
 
 @hot_inline
-def first_stage(memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two_stages, notes, walk_cache):  # type: ignore[no-untyped-def]
+def first_stage(ram, regime, va, kind, el0, notes, walk_cache):  # type: ignore[no-untyped-def]
     """Stage 1 of one access, on or off, with its permissions: arguments as for `translate`, results as for `stage1`."""
-    if sctlr & ONE == ZERO:
-        ipa = untagged(va, tcr)
+    if regime.sctlr & ONE == ZERO:
+        ipa = untagged(va, regime.tcr)
         return ipa, np.uint64(0x3F), ZERO, ZERO, ADDRESS_SIZE if ipa >> np.uint64(44) != ZERO else ZERO, ZERO
-    ipa, permissions, level, ng, status, walked = stage1(
-        memory, base, va, tcr, ttbr0, ttbr1, sctlr & WXN != ZERO, vttbr, vtcr, two_stages, notes, walk_cache
-    )
+    ipa, permissions, level, ng, status, walked = stage1(ram, regime, va, notes, walk_cache)
     if status == ZERO and (permissions >> (EL0_SHIFT if el0 != ZERO else ZERO)) & kind == ZERO:
         status = PERMISSION + level
     return ipa, permissions, level, ng, status, walked
 
 
 @hot_inline
-def translate(memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two_stages, notes, walk_cache):  # type: ignore[no-untyped-def]
+def translate(ram, regime, va, kind, el0, notes, walk_cache):  # type: ignore[no-untyped-def]
     """Both stages for one access, with permissions, in the order the architecture gives faults (D8.15.3).
 
-    kind: READ, WRITE or FETCH. el0: nonzero when checked as EL0. two_stages: HCR_EL2.VM. notes: None, or see
-    NOTE_WORDS. walk_cache: None, or where in the host one of this regime is.
+    kind: READ, WRITE or FETCH. el0: nonzero when checked as EL0. notes: None, or see NOTE_WORDS. walk_cache: None, or where in
+    the host one of this regime is.
     Returns (pa, leaf, ipa, status, stage, s1ptw). `leaf` packs what a TLB entry needs: permission bits 8:0, the smaller
     of both page shifts in bits 21:16, not-global bit 11, stage-1 level 25:24, stage-2 level 27:26.
     """
-    ipa, permissions, level1, ng, status, walked = first_stage(
-        memory, base, va, kind, el0, sctlr, tcr, ttbr0, ttbr1, vttbr, vtcr, two_stages, notes, walk_cache
-    )
+    ipa, permissions, level1, ng, status, walked = first_stage(ram, regime, va, kind, el0, notes, walk_cache)
     if walked != ZERO:
         return ZERO, ZERO, walked & ~ONE, status, TWO, ONE
     if status != ZERO:
         return ZERO, ZERO, ZERO, status, ONE, ZERO
     shift = _shift(level1)  # with stage 1 off, level 0: no limit
     pa, level2, s2 = ipa, ZERO, np.uint64(7)
-    if two_stages != ZERO:
-        pa, descriptor, level2, status = stage2(memory, base, vttbr, vtcr, ipa, notes, walk_cache)
+    if regime.two_stages != ZERO:
+        pa, descriptor, level2, status = stage2(ram, regime, ipa, notes, walk_cache)
         s2 = stage2_permissions(descriptor)
         if status == ZERO and s2 & kind == ZERO:
             status = PERMISSION + level2

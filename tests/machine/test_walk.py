@@ -14,8 +14,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from minivisor.machine import walk
 from minivisor.machine.hot import span
-from minivisor.machine.walk import FETCH, READ, WRITE, stage2, translate
+from minivisor.machine.walk import FETCH, READ, WRITE, Ram, stage2, translate
 from tests import naive_walk as naive
 from tests.machine.walk_cases import RAM, Arena, Case, features, generate
 from tests.naive_walk import Fault, Regime
@@ -33,12 +34,17 @@ def expected(case: Case, read: Callable[[int], int | None]) -> Outcome:
         return "fault", fault.code, fault.stage, fault.s1ptw, fault.ipa
 
 
+def steering(regime: Regime) -> walk.Regime:
+    """The oracle's registers as the walk's."""
+    registers = regime.sctlr, regime.tcr, regime.ttbr0, regime.ttbr1, regime.vttbr, regime.vtcr, regime.s2
+    return walk.Regime(*map(np.uint64, registers))
+
+
 def by_function(case: Case, arena: Arena) -> Outcome:
     """The same, from the walk."""
-    regime = case.regime
-    steering = (regime.sctlr, regime.tcr, regime.ttbr0, regime.ttbr1, regime.vttbr, regime.vtcr, regime.s2)
-    access = (np.uint64(case.va), KINDS[case.kind], np.uint64(case.el == 0), *map(np.uint64, steering))
-    pa, _leaf, ipa, status, stage, s1ptw = map(int, translate(span(arena.memory.words), np.uint64(RAM), *access, None, None))
+    where = Ram(*span(arena.memory.words), np.uint64(RAM)), steering(case.regime)
+    access = np.uint64(case.va), KINDS[case.kind], np.uint64(case.el == 0)
+    pa, _leaf, ipa, status, stage, s1ptw = map(int, translate(*where, *access, None, None))
     if status:
         return "fault", status & 0x3F, stage, bool(s1ptw), ipa if stage == 2 else None
     if arena.read(pa - pa % 8) is None:
@@ -141,7 +147,8 @@ def test_any_vtcr_gives_a_translation_or_a_fault() -> None:
         vttbr = rng.choice((RAM, RAM + 0x10_0000 - 4096, 1 << 33, 0, (1 << 48) - 4096)) + rng.randrange(0, 1 << 16, 2)
         ipa = rng.getrandbits(rng.randint(12, 48))
         regime = Regime(s2=True, vtcr=vtcr, vttbr=vttbr)
-        found = stage2(span(arena.memory.words), np.uint64(RAM), np.uint64(vttbr), np.uint64(vtcr), np.uint64(ipa), None, None)
+        where = Ram(*span(arena.memory.words), np.uint64(RAM)), steering(regime)
+        found = stage2(*where, np.uint64(ipa), None, None)
         pa, _descriptor, _level, status = map(int, found)
         statuses.add(status)
         try:

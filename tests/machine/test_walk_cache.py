@@ -9,9 +9,11 @@ import pytest
 
 from minivisor.machine.batch import PIECE, translate_batch
 from minivisor.machine.hot import share, span
-from minivisor.machine.walk import NOTE_WORDS, READ, WALK_CACHE_WORDS, translate
+from minivisor.machine.walk import NOTE_WORDS, READ, Ram, translate
+from minivisor.machine.walk_cache import WALK_CACHE_WORDS
 from tests.machine.test_batch import by_oracle
 from tests.machine.test_steps import STEERING
+from tests.machine.test_walk import steering
 from tests.machine.walk_cases import RAM, Arena, Case
 from tests.naive_walk import Regime
 
@@ -75,14 +77,13 @@ def test_regions_that_share_a_slot_do_not_answer_for_each_other(regions: Arena, 
 def test_a_known_region_costs_one_descriptor_for_each_walk_of_a_stage(regions: Arena) -> None:
     """Fifteen without a cache; with one, what leads to the tables of stage 1 is read once, and what leads to a region."""
     notes, cache = np.zeros(NOTE_WORDS * np.uint64(25), np.uint64), np.zeros(WALK_CACHE_WORDS, np.uint64)
-    steering = [np.uint64(getattr(REGIMES["both"], field)) for field in STEERING.values()]
+    where = Ram(*span(regions.memory.words), np.uint64(RAM)), steering(REGIMES["both"])
 
     def read(va: int, walk_cache: np.uint64 | None) -> int:
         notes[0] = 0
-        access = np.uint64(va), READ, np.uint64(0), *steering
-        translate(span(regions.memory.words), np.uint64(RAM), *access, notes, walk_cache)
+        translate(*where, np.uint64(va), READ, np.uint64(0), notes, walk_cache)
         return int(notes[0])
 
-    where = np.uint64(share(cache))
+    kept = np.uint64(share(cache))
     assert [read(va, None) for va in (0, PAGE, 64 * REGION, 0)] == [15, 15, 15, 15]
-    assert [read(va, where) for va in (0, PAGE, 64 * REGION, 0)] == [9, 3, 7, 7]
+    assert [read(va, kept) for va in (0, PAGE, 64 * REGION, 0)] == [9, 3, 7, 7]
