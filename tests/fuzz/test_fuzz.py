@@ -14,21 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from minivisor import guests
-from minivisor.errors import MinivisorError
 from minivisor.hypervisor import list_registers, world
-from minivisor.hypervisor.hypervisor import HCR_GUEST, Hypervisor
+from minivisor.hypervisor.hypervisor import Hypervisor
 from minivisor.hypervisor.persona import RAM, PersonaSettings
 from minivisor.hypervisor.vgic import Vgic
 from minivisor.machine.board import Machine
 from minivisor.platform.image import load_image
 from minivisor.stages import ListRegister
 from tests.conftest import CI
-from tests.fuzz import watch
-from tests.fuzz.generate import RUN, Program, generate
+from tests.fuzz.generate import generate
 from tests.fuzz.harness import Arena
 from tests.fuzz.ledger import Ledger, watch_flush, watch_fold
 from tests.fuzz.neighbour import Violation
@@ -47,6 +44,7 @@ def test_no_program_breaks_what_must_hold(engine: str, operations: int) -> None:
         seed += 1
         assert seed <= 1 + operations // 4000, "a program is nine thousand operations, most of which are carried out"
     assert arena.exits > operations // 20 and arena.neighbour.lives > seed // 2, "it got somewhere, and so did the neighbour"
+    assert arena.letters["home"] > 100 * seed, "as outside, compiled code answers them"
     assert all(ledger.entries > seed for ledger in arena.ledgers)
     assert all(each.checked > seed for each in arena.registers)
 
@@ -73,70 +71,6 @@ def test_a_program_is_a_function_of_its_seed_and_its_run_of_both() -> None:
 
 
 # ── the checks can fail ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def hvc() -> Program:
-    """One hypercall, and the end."""
-    code = np.zeros(8, np.uint32)
-    code[0] = 0xD400_0002
-    return Program([(RUN, 0, 0, 0x3C5)], code, np.zeros((1, 32), np.uint64), True)
-
-
-def write(name: str) -> Callable[[Arena], None]:
-    return lambda arena: arena.hypervisor.core.write(name, arena.hypervisor.core.read(name) ^ 1 << 13)
-
-
-def map_the_neighbours(arena: Arena) -> None:
-    arena.fuzz.stage2._check = lambda _pa, _size, _prot: None
-    arena.fuzz.stage2.map(0x8000_0000, arena.neighbour.persona.pa, 4096, "rw")
-
-
-def touch_the_neighbour(arena: Arena) -> None:
-    arena.neighbour.persona.span(0x4020_0000, 4)[:] = 1
-
-
-def wrong_vmid(arena: Arena) -> None:
-    arena.hypervisor.core.record.vmid += 1
-
-
-@pytest.mark.parametrize(
-    ("breach", "words"),
-    [
-        (write("HCR_EL2"), "HCR_EL2"),
-        (write("VTTBR_EL2"), "VTTBR_EL2"),
-        (wrong_vmid, "VMID"),
-        (map_the_neighbours, "belongs to home"),
-        (touch_the_neighbour, "alone: image"),
-    ],
-    ids=["HCR_EL2", "VTTBR_EL2", "VMID", "mapping", "memory"],
-)
-def test_a_breach_is_noticed(breach: Callable[[Arena], None], words: str) -> None:
-    arena = Arena()
-    watched, broken = arena.look, []
-
-    def look(thoroughly: bool) -> None:
-        if arena.hypervisor._loaded is arena.fuzz.vcpus[0] and not broken:
-            breach(arena)
-            broken.append(True)
-            thoroughly = True
-        watched(thoroughly)
-
-    arena.look = look  # type: ignore[method-assign]
-    with pytest.raises((Violation, MinivisorError), match=words):
-        for _ in range(40):
-            arena.run(hvc())
-
-
-@pytest.mark.parametrize("line", [6, 7], ids=["VF", "VI"])
-def test_an_interrupt_line_may_be_up_and_only_that(line: int) -> None:
-    """Seed 20188: a guest that asked for FIQs (GICV_CTLR.FIQEn) had one pending while EL2 looked."""
-    arena = Arena()
-    core = arena.hypervisor.core
-    core.write("HCR_EL2", HCR_GUEST | 1 << line)
-    arena.look(thoroughly=True)
-    core.write("VTCR_EL2", core.read("VTCR_EL2") ^ 1 << line)
-    with pytest.raises(Violation, match="VTCR_EL2"):
-        arena.look(thoroughly=True)
 
 
 def test_a_lost_and_a_doubled_interrupt_are_noticed() -> None:
@@ -222,13 +156,12 @@ def test_a_list_register_that_changes_by_itself_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "X7", "V31", "FPSR", "TPIDR_EL0", "CNTV_CVAL_EL0", "DBGBVR3_EL1", "SP_EL1", "PAR_EL1"])
-def test_a_register_that_is_not_switched_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_register_that_is_not_switched_is_noticed(name: str) -> None:
     """Another vCPU leaves 8 more in it, and `load` leaves it alone."""
-    monkeypatch.setattr(watch, "EVERY", 1)
     core, left = Machine().core, {}
 
     def forgetful(core: Any, state: Any) -> None:
-        world.load(core, state | left)
+        world.load(core, {**state, **left} if left else state)
 
     guest = Hypervisor(Machine()).add(PersonaSettings("any", memory=4 << 20), load_image(guests.path("hello"), RAM, 4 << 20))
     registers = Registers(replace(guest.stages, load=forgetful))

@@ -1,7 +1,8 @@
 """Register isolation and budgets, seen from below the hypervisor: at the core, around each world switch and each run.
 
 Registers. When a vCPU leaves the core every register that a guest can reach is read from the engine; when it comes back,
-that very file must be in the engine again, whatever others did meanwhile. The list is the core's, not the world switch's.
+that very file must be in the engine again, whatever others did meanwhile, at every world switch. The list is the core's, not
+the world switch's.
 
 Budgets. One stay in the guest retires no more instructions than a slice and a block; stays that retire nothing do not
 follow each other for ever; a run until some virtual time ends there. Time spent inside one stay without any instruction
@@ -11,6 +12,7 @@ retired would not show in these: the soak has a clock of the host's for that.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from minivisor.hypervisor.dispatch import NO_PROGRESS_LIMIT
 from minivisor.hypervisor.hypervisor import Hypervisor
@@ -24,7 +26,6 @@ __all__ = ["BLOCK", "Budget", "Registers"]
 BLOCK = 2_000  # ns: the last block of a slice, and whatever EL2 itself adds at its end
 EL2_ONLY = {"HCR_EL2", "HPFAR_EL2", "VTCR_EL2", "MDCR_EL2", "CPTR_EL2", "SCR_EL3", "CNTHP_CTL_EL2", "CNTHP_CVAL_EL2", "SP"}
 GUEST = tuple(name for name in (*REG_NAMES, *CP_NAMES, *TIMERS, *(f"V{n}" for n in range(32))) if name not in EL2_ONLY)
-EVERY = 8  # one world switch in so many is watched: each takes some hundred readings
 
 
 class Registers:
@@ -32,35 +33,36 @@ class Registers:
 
     def __init__(self, parts: Stages) -> None:
         self._save, self._load = parts.save, parts.load
-        self._file: dict[str, int] = {}
+        self._file: Any = None
         self._state: State = {}
-        self._saves, self.checked = 0, 0
+        self.checked = 0
 
     def save(self, core: Core) -> State:
-        self._saves += 1
-        if self._saves % EVERY:
-            return self._save(core)
-        self._file = {name: core.read(name) for name in GUEST}
+        self._file = core.read_many(GUEST)
         self._state = self._save(core)
         return self._state
 
     def load(self, core: Core, state: State) -> None:
         self._load(core, state)
-        if state is not self._state:  # not this time; or it was started anew meanwhile
+        if state is not self._state:  # it was started anew meanwhile
             return
         core._write_back()
-        core._read_all_but_general()
-        different = [name for name in GUEST if core.read(name) != self._file[name]]
-        if different:
+        core._read_all()
+        found = core.read_many(GUEST)
+        if found.words.tobytes() != self._file.words.tobytes():  # by name it would take as long as the switch itself
+            different = [name for name in GUEST if found[name] != self._file[name]]
             raise Violation(f"registers: {', '.join(different)} came back changed")
         self.checked += 1
 
 
 class Budget:
-    """Wraps `core.run`. longest: the most instructions retired in one stay; most: stays in a row that retired none."""
+    """Wraps `core.run`, behind which no exit of any kind is missed. returned: called each time that EL2 has the core back.
 
-    def __init__(self, hypervisor: Hypervisor, slice_: int) -> None:
-        self.hypervisor, self.slice = hypervisor, slice_
+    longest: the most instructions retired in one stay; most: stays in a row that retired none.
+    """
+
+    def __init__(self, hypervisor: Hypervisor, slice_: int, returned: Callable[[], None]) -> None:
+        self.hypervisor, self.slice, self._returned = hypervisor, slice_, returned
         self.longest = self.most = self._idle = 0
         self._run: Callable[..., int] = hypervisor.core.run
         hypervisor.core.run = self.run  # type: ignore[method-assign]
@@ -76,6 +78,7 @@ class Budget:
             raise Violation(f"budget: {taken} instructions in one stay; a slice is {self.slice}")
         if self._idle > NO_PROGRESS_LIMIT + 1:
             raise Violation(f"budget: {self._idle} stays in a row without one instruction")
+        self._returned()
         return reason
 
     def run_until(self, until: int) -> None:
