@@ -49,6 +49,7 @@ with _no_garbage():
     from llvmlite import ir
     from numba.core import cgutils
     from numba.core import types as kinds
+    from numba.core.types.misc import unliteral
     from numba.extending import intrinsic
 
 __all__ = ["compile_entries", "compile_to", "dispatcher", "on_cores"]
@@ -170,8 +171,11 @@ def _linked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def _inner(handle: hot.Hot) -> Any:
-    """For other compiled code."""
-    return numba.njit(error_model="numpy", **INNER, **handle.options)(_linked(handle.function))
+    """For other compiled code: once, and not again for each number that somebody writes down as an argument, as Numba would."""
+    made = numba.njit(error_model="numpy", **INNER, **handle.options)(_linked(handle.function))
+    template = made.get_call_template
+    made.get_call_template = lambda arguments, named: template(tuple(map(unliteral, arguments)), named)
+    return made
 
 
 @functools.cache

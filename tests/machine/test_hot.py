@@ -94,6 +94,27 @@ def test_what_numba_starts_with_is_never_searched_for_garbage() -> None:
     assert python("-c", code) == "False True\n"
 
 
+ASKED_TWICE = """
+import numpy as np
+from minivisor.machine import compiler, hot
+
+@hot.hot
+def above(word, low):
+    return word >> np.uint64(low)
+
+@hot.entry("u64", "u64")
+def both(word):
+    return above(word, 5) + above(word, 7)
+
+compiler.compile_entries([both])
+print([str(kind) for arguments in compiler._inner(above).overloads for kind in arguments])
+"""
+
+
+def test_a_number_that_is_written_down_has_no_function_compiled_for_it() -> None:
+    assert python("-c", ASKED_TWICE) == "['uint64', 'int64']\n"
+
+
 def test_this_process_is_compiled() -> None:
     assert hot.JIT
     assert isinstance(hot.hot(lambda: None), hot.Hot)
