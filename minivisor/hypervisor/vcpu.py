@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from minivisor.machine.timer import TICK_NS
-from minivisor.stages import ListRegister, State
+from minivisor.stages import State
 from minivisor.stages import Vcpu as View
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ class VirtualCpu:
     status: str = "off"
     # the world switch owns these
     state: State = field(default_factory=dict)
-    list_registers: tuple[ListRegister, ...] = ()
     interface: tuple[int, int, int] = (0, 0, 0)  # GICH_VMCR, GICH_APR or ICH_AP1R0, ICH_AP0R0
     serror: bool = False  # HCR_EL2.VSE
     timed: tuple[State | None, tuple[bool, bool, int | None]] = (None, (False, False, None))  # of which state, timers()
@@ -53,7 +52,7 @@ class VirtualCpu:
             "CNTVOFF_EL2": self.persona.counter_offset,
             "VTTBR_EL2": self.persona.vttbr,
         }
-        self.list_registers, self.interface, self.serror = (), (0, 0, 0), False
+        self.interface, self.serror = (0, 0, 0), False
         self.status, self.since = "ready", now
 
     def timers(self, now: int) -> tuple[bool, bool, int | None]:
