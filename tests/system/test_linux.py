@@ -27,19 +27,21 @@ pytestmark = [
 ]
 MEMORY, PROMPT = 512 << 20, b"\r\n# "
 LIMIT, STEP = 12_000_000_000, 50_000_000  # ns of virtual time
+BY_THE_HOST = 50 * LIMIT  # ns of the host's, which may be busy: it only ends what would never end
 STAMP = re.compile(r"^\[ *\d+\.\d+\] ", re.MULTILINE)
 
 
 @dataclass
 class Linux:
-    """A Linux being run, by what it prints."""
+    """A Linux being run, by what it prints. limit: ns in which it must have printed what is waited for."""
 
     hypervisor: Hypervisor
     persona: Persona
+    limit: int = LIMIT
 
     def until(self, words: bytes, start: int = 0) -> str:
         """Run until it has printed this, after `start`; everything from there on."""
-        limit = self.hypervisor.now + LIMIT
+        limit = self.hypervisor.now + self.limit
         while words not in self.persona.console[start:]:
             assert self.hypervisor.alive and self.hypervisor.now < limit, self.persona.console[-2000:].decode()
             self.hypervisor.run(self.hypervisor.now + STEP)
@@ -50,22 +52,23 @@ class Linux:
         start = len(self.persona.console)
         for byte in f"{command}; echo fin''ished\r".encode():
             self.hypervisor.key(self.persona, byte)
-        return self.until(b"finished\r\n", start).partition("\r\n")[2].replace("\r\n", "\n")
+        return self.until(b"finished\r\n# ", start).partition("\r\n")[2].replace("\r\n", "\n")
 
     def power_off(self) -> str:
         start = len(self.persona.console)
         for byte in b"exit\r":
             self.hypervisor.key(self.persona, byte)
-        self.hypervisor.run(self.hypervisor.now + LIMIT)
+        self.hypervisor.run(self.hypervisor.now + self.limit)
         return self.persona.console[start:].decode(errors="replace")
 
 
-def boot(cpus=1, gic=2, append="", mmu="minivisor"):
+def boot(cpus=1, gic=2, append="", mmu="minivisor", clock="virtual"):
     machine = Machine({2: "a", 3: "b"}[gic], mmu, ram=MEMORY + BLOCK)
-    hypervisor = Hypervisor(machine)
+    hypervisor = Hypervisor(machine, clock=clock)
     settings = PersonaSettings("linux", memory=MEMORY, cpus=cpus, gic=gic, bootargs=f"console=ttyAMA0 {append}")
     image = with_initrd(load_image(LINUX_KERNEL, RAM, MEMORY), LINUX_INITRD, RAM, MEMORY - FRAMEBUFFER_ROOM)
-    linux = Linux(hypervisor, hypervisor.add(settings, image))
+    limit = LIMIT if clock == "virtual" else BY_THE_HOST
+    linux = Linux(hypervisor, hypervisor.add(settings, image), limit)
     linux.until(PROMPT)
     return linux
 
@@ -80,6 +83,13 @@ def check_what_it_sees(linux, cpus, gic):
     log = linux.say("dmesg")
     assert "psci: PSCIv1.1 detected in firmware" in log and "Linux version 6.1" in log
     assert not re.search(r"WARNING:|BUG:|Oops|Call trace|stall|lockup", log), log
+
+
+def check_hotplug(linux):
+    """CPU_OFF, AFFINITY_INFO, CPU_ON."""
+    off, on = ("echo 0 > cpu1/online; cat online", "echo 1 > cpu1/online; cat online")
+    said = linux.say(f"cd /sys/devices/system/cpu; {off}; {on}; nproc")
+    assert re.search(r"^0$.*^0-1$\n2$", said, re.MULTILINE | re.DOTALL), said
 
 
 def check_its_end(linux):
@@ -98,10 +108,19 @@ def test_a_shell_answers_and_psci_powers_it_off():
 def test_more_cpus_and_the_other_interrupt_controller(cpus, gic):
     linux = boot(cpus, gic)
     check_what_it_sees(linux, cpus, gic)
-    if cpus > 1:  # hotplug: CPU_OFF, AFFINITY_INFO, CPU_ON
-        off, on = ("echo 0 > cpu1/online; cat online", "echo 1 > cpu1/online; cat online")
-        said = linux.say(f"cd /sys/devices/system/cpu; {off}; {on}; nproc")
-        assert re.search(r"^0$.*^0-1$\n2$", said, re.MULTILINE | re.DOTALL), said
+    if cpus > 1:
+        check_hotplug(linux)
+    check_its_end(linux)
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_so_it_does_by_the_hosts_clock(cpus):
+    """Nothing is measured, and nothing must be in time."""
+    linux = boot(cpus, clock="host")
+    check_what_it_sees(linux, cpus, 2)
+    if cpus > 1:
+        check_hotplug(linux)
+    assert linux.say("sleep 0.2; echo $((6 * 7))").startswith("42\n")
     check_its_end(linux)
 
 
