@@ -12,7 +12,8 @@ contended core and the back is slow but never starves. Within a persona its vCPU
     runtime     B (weight 1)  ──────────────►                 both have advanced equally: even
 
 Who slept would come back with an old, small virtual runtime and hold the core until it has caught up; on waking it is put
-at most `credit` behind those that kept running. That is enough to run at once, and no more.
+at most `credit` behind those that kept running. That is enough to run at once, and no more. Among the vCPUs of a persona it is
+one turn, as short as their turns are: one that woke to spin for another would spin away all of a longer credit first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from minivisor.machine.clock import SPIN
 from minivisor.stages import Vcpu
 
 __all__ = ["FairShare", "RoundRobin"]
@@ -88,9 +90,8 @@ class FairShare:
     """Shares by weight; `slice` ns at a time, at most `credit` ns for having slept."""
 
     def __init__(self, slice: int = SLICE, credit: int | None = None) -> None:
-        self._slice, self.why = slice, ""
-        self._credit, self._slack = (slice if credit is None else credit) * SCALE, 2 * slice * SCALE
-        self._personas: _Queue[Hashable] = _Queue(self._credit, self._slack)
+        self._slice, self._turn, self.why = slice, min(slice, SPIN) * SCALE, ""
+        self._personas: _Queue[Hashable] = _Queue((slice if credit is None else credit) * SCALE, 2 * slice * SCALE)
         self._inside: dict[Hashable, _Queue[int]] = {}
         self._seen: dict[tuple[str, int], tuple[int, int]] = {}  # an index is another persona's when one has been removed
 
@@ -113,7 +114,7 @@ class FairShare:
 
     def _account(self, persona: Hashable, members: Sequence[Vcpu]) -> bool:
         """Charge it. Did it sleep: have all of its vCPUs that are ready now become so since the last look?"""
-        queue = self._inside.setdefault(persona, _Queue(self._credit, self._slack))
+        queue = self._inside.setdefault(persona, _Queue(self._turn, 2 * self._turn))
         total, woken = 0, []
         for vcpu in members:
             consumed, since = self._seen.get((vcpu.persona, vcpu.index), (vcpu.consumed, vcpu.since))

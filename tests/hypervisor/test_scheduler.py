@@ -5,6 +5,7 @@ import random
 import pytest
 
 from minivisor.hypervisor.scheduler import FairShare, RoundRobin
+from minivisor.machine.clock import SPIN
 from minivisor.stages import Vcpu
 from tests.naive_scheduler import Load, simulate
 
@@ -166,6 +167,22 @@ def test_credit_is_how_far_a_sleeper_may_catch_up(credit):
     while fair.next(0, [Vcpu(0, "", consumed=busy), Vcpu(1, "", consumed=turns * MS, since=busy)]) == (1, MS):
         turns += 1
     assert credit <= turns <= credit + 2
+
+
+def test_among_siblings_a_sleeper_is_ahead_by_a_turn_or_two():
+    """It wakes, and spins for the one that worked: with a slice of credit that would wait for fifty turns of 20 us."""
+    fair, consumed, order = FairShare(MS), [SECOND, 0], []
+    views = lambda awake: [  # noqa: E731
+        Vcpu(0, "both", consumed=consumed[0]),
+        Vcpu(1, "both", runnable=awake, consumed=consumed[1], since=int(awake)),
+    ]
+    for turn in range(200):
+        index, _slice = fair.next(0, views(awake=turn > 100))
+        consumed[index] += SPIN
+        order.append(index)
+    assert order[:101] == [0] * 101 and order[101] == 1
+    after = "".join(map(str, order[101:]))
+    assert "11111" not in after and "000" not in after and abs(after.count("0") - after.count("1")) <= 4
 
 
 def test_nobody_starves_under_random_loads():
