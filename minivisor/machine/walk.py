@@ -167,6 +167,18 @@ def _decode(descriptor, level, output_bits):  # type: ignore[no-untyped-def]
 
 
 @hot_inline
+def _read(ram, address, level, output_bits, notes):  # type: ignore[no-untyped-def]
+    """The descriptor at PA `address` and what it is: (descriptor, leaf, status); an external abort where there is no RAM."""
+    word = (address - ram.base) >> THREE
+    if address < ram.base or word >= ram.words:
+        return ZERO, False, EXTERNAL_ON_WALK + level
+    descriptor = load64(ram.at + (word << THREE))
+    _note_descriptor(notes, descriptor)
+    leaf, status = _decode(descriptor, level, output_bits)
+    return descriptor, leaf, status
+
+
+@hot_inline
 def _output(descriptor, level, address):  # type: ignore[no-untyped-def]
     """Where a leaf puts this address; output address bits below a block's size are not looked at."""
     offset = (ONE << _shift(level)) - ONE
@@ -207,13 +219,8 @@ def stage2(ram, regime, ipa, notes, walk_cache):  # type: ignore[no-untyped-def]
             return ZERO, ZERO, ZERO, status
     while True:
         address = table + (index << THREE)
-        word = (address - ram.base) >> THREE
         _note(notes, TWO, level, table, index, address, ipa)
-        if address < ram.base or word >= ram.words:
-            return ZERO, ZERO, level, EXTERNAL_ON_WALK + level
-        descriptor = load64(ram.at + (word << THREE))
-        _note_descriptor(notes, descriptor)
-        leaf, status = _decode(descriptor, level, output_bits)
+        descriptor, leaf, status = _read(ram, address, level, output_bits, notes)
         if status != ZERO:
             return ZERO, descriptor, level, status
         if leaf:
@@ -318,13 +325,8 @@ def stage1(ram, regime, va, notes, walk_cache):  # type: ignore[no-untyped-def]
         address, s2_level, status = _through_stage2(ram, regime, where, notes, walk_cache)
         if status != ZERO:
             return ZERO, ZERO, s2_level, ZERO, status, where | ONE
-        word = (address - ram.base) >> THREE
         _note(notes, ONE, level, table, index, address, va)
-        if address < ram.base or word >= ram.words:
-            return ZERO, ZERO, level, ZERO, EXTERNAL_ON_WALK + level, ZERO
-        descriptor = load64(ram.at + (word << THREE))
-        _note_descriptor(notes, descriptor)
-        leaf, status = _decode(descriptor, level, output_bits)
+        descriptor, leaf, status = _read(ram, address, level, output_bits, notes)
         if status != ZERO:
             return ZERO, ZERO, level, ZERO, status, ZERO
         if leaf:
